@@ -9,6 +9,7 @@ kemari_io_sources = \
 	kemarid/io/child.h \
 	kemarid/io/domxml.c \
 	kemarid/io/domxml.h \
+	kemarid/io/domxml_derive.c \
 	kemarid/io/fencewatch.c \
 	kemarid/io/fencewatch.h \
 	kemarid/io/pidwatch.c \
@@ -18,7 +19,9 @@ kemari_io_sources = \
 	kemarid/io/virt.c \
 	kemarid/io/virt.h \
 	kemarid/io/virt_loop.c \
-	kemarid/io/virt_loop.h
+	kemarid/io/virt_loop.h \
+	kemarid/io/xmltree.c \
+	kemarid/io/xmltree.h
 # What kemarictl needs of it (`check` works without a kemarid).
 kemari_io_check_sources = \
 	kemarid/io/check.c \
@@ -26,4 +29,7 @@ kemari_io_check_sources = \
 	kemarid/io/child.c \
 	kemarid/io/child.h \
 	kemarid/io/domxml.c \
-	kemarid/io/domxml.h
+	kemarid/io/domxml.h \
+	kemarid/io/domxml_derive.c \
+	kemarid/io/xmltree.c \
+	kemarid/io/xmltree.h

@@ -88,6 +88,10 @@ int kmr_domxml_derive(const struct kmr_domxml *dom, const char *emulator,
 int kmr_domxml_get_pair(const struct kmr_domxml *dom,
                         struct kmr_domxml_pair *ret_pair);
 
+/* The tree, for check.c; not to be changed. (libxml2's xmlDoc.) */
+struct _xmlDoc;
+struct _xmlDoc *kmr_domxml_doc(const struct kmr_domxml *dom);
+
 /* A new random UUID (version 4) for an instance. */
 void kmr_domxml_new_instance(char ret_uuid[37]);
 
