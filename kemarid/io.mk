@@ -14,10 +14,14 @@ kemari_io_sources = \
 	kemarid/io/fencewatch.h \
 	kemarid/io/pidwatch.c \
 	kemarid/io/pidwatch.h \
+	kemarid/io/post.c \
+	kemarid/io/post.h \
 	kemarid/io/qmp.c \
 	kemarid/io/qmp.h \
 	kemarid/io/virt.c \
 	kemarid/io/virt.h \
+	kemarid/io/virt_priv.h \
+	kemarid/io/virt_worker.c \
 	kemarid/io/virt_loop.c \
 	kemarid/io/virt_loop.h \
 	kemarid/io/xmltree.c \
