@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What can be tried of the agent without a cluster; included by Makefile.am.
