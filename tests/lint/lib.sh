@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
+# shellcheck disable=SC2034 # used by those that source it
 # Shared by the checks here. The tree is $top_srcdir (or found from $0).
 
 : "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
