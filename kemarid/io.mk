@@ -5,6 +5,7 @@ kemari_io_sources = \
 	kemarid/io/attr.h \
 	kemarid/io/check.c \
 	kemarid/io/check.h \
+	kemarid/io/check_host.c \
 	kemarid/io/child.c \
 	kemarid/io/child.h \
 	kemarid/io/domxml.c \
@@ -30,6 +31,7 @@ kemari_io_sources = \
 kemari_io_check_sources = \
 	kemarid/io/check.c \
 	kemarid/io/check.h \
+	kemarid/io/check_host.c \
 	kemarid/io/child.c \
 	kemarid/io/child.h \
 	kemarid/io/domxml.c \
