@@ -25,9 +25,9 @@ struct entry {
     char name[KMR_ATTR_NAME_MAX + 1];
     char node[KMR_ATTR_NAME_MAX + 1]; /* "": this one */
     char value[KMR_ATTR_VALUE_MAX + 1];
-    bool is_set;   /* else: to be removed */
-    bool changed;  /* a newer value came while WRITING */
-    bool told;     /* this value's failure was reported */
+    bool is_set;  /* else: to be removed */
+    bool changed; /* a newer value came while WRITING */
+    bool told;    /* this value's failure was reported */
     enum phase phase;
     unsigned retry_ms;
     qb_loop_timer_handle timer;
@@ -50,7 +50,8 @@ static void tell(struct entry *e, int err, const char *error)
 {
     struct kmr_attr_note note = { .name = e->name,
                                   .value = e->is_set ? e->value : NULL,
-                                  .err = err, .error = error };
+                                  .err = err,
+                                  .error = error };
 
     if (err && e->told) {
         return;

@@ -22,7 +22,7 @@
 
 #define KMR_ATTR_NAME_MAX 128
 #define KMR_ATTR_VALUE_MAX 256
-#define KMR_ATTR_NAMES_MAX 4096  /* different (name, node)s */
+#define KMR_ATTR_NAMES_MAX 4096 /* different (name, node)s */
 #define KMR_ATTR_CHILDREN 4
 #define KMR_ATTR_TIMEOUT_MS 5000u
 
@@ -30,9 +30,9 @@ struct kmr_attr;
 
 struct kmr_attr_note {
     const char *name;
-    const char *value;   /* NULL: removed */
-    int err;             /* 0: written; else first failure, -ETIMEDOUT, -EIO */
-    const char *error;   /* one line, "" when written */
+    const char *value; /* NULL: removed */
+    int err;           /* 0: written; else first failure, -ETIMEDOUT, -EIO */
+    const char *error; /* one line, "" when written */
 };
 /* Told when a value was written, and at the first failure of a value (the
  * retries that follow are silent). */

@@ -19,9 +19,11 @@ struct ctx {
     unsigned errors;
 };
 
-__attribute__((format(printf, 5, 6))) static void
-say(struct ctx *ctx, bool error, const xmlNode *node, const char *element,
-    const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static void say(struct ctx *ctx,
+                                                      bool error,
+                                                      const xmlNode *node,
+                                                      const char *element,
+                                                      const char *fmt, ...)
 {
     struct kmr_check_finding finding = { .error = error,
                                          .line = kmr_xml_line(node),
@@ -138,8 +140,7 @@ static void check_disk(struct ctx *ctx, const xmlNode *disk)
             "device='lun' passes SCSI commands through, which can't be "
             "repeated: say device='disk'");
     }
-    if (!kmr_xml_prop(kmr_xml_child(disk, "target"), "bus", bus,
-                      sizeof(bus))) {
+    if (!kmr_xml_prop(kmr_xml_child(disk, "target"), "bus", bus, sizeof(bus))) {
         /* libvirt guesses from the name, as we do */
         char target[VALUE_MAX];
 
@@ -183,9 +184,9 @@ static void check_interface(struct ctx *ctx, const xmlNode *nic)
             "type='user': its connections end at a takeover; use a bridge "
             "where the guest serves others");
     }
-    is_virtio =
-        kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
-                     sizeof(value)) && strncmp(value, "virtio", 6) == 0;
+    is_virtio = kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
+                             sizeof(value)) &&
+                strncmp(value, "virtio", 6) == 0;
     if (is_virtio && strcmp(type, "user") != 0 &&
         !kmr_xml_prop_is(driver, "name", "qemu")) {
         say(ctx, true, driver ? driver : nic, name,
@@ -257,7 +258,11 @@ static void check_firmware(struct ctx *ctx, const xmlNode *root)
     if (nvram || kmr_xml_prop_is(os, "firmware", "efi") ||
         (kmr_xml_prop_is(loader, "type", "pflash") &&
          !kmr_xml_prop_is(loader, "readonly", "yes"))) {
-        say(ctx, true, nvram ? nvram : loader ? loader : os, "os",
+        say(ctx, true,
+            nvram    ? nvram
+            : loader ? loader
+                     : os,
+            "os",
             "UEFI's variable store (pflash) is written by the guest and "
             "can't be held: use BIOS, or a read-only stateless loader");
     }
@@ -288,6 +293,13 @@ static void check_limits(struct ctx *ctx, const struct kmr_domxml *dom,
             "<iothreads> can't be protected yet: remove it");
     }
     free(text);
+    node = kmr_xml_child(root, "features");
+    if (!kmr_xml_child(node, "acpi")) {
+        say(ctx, true, node ? node : root, "features",
+            "without ACPI the guest can't be shut down, and libvirt gives "
+            "QEMU an option that it no longer has: add "
+            "<features><acpi/></features>");
+    }
     node = kmr_xml_child(root, "maxMemory");
     if (node) {
         say(ctx, true, node, "maxMemory",

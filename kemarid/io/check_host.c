@@ -21,7 +21,8 @@
 static unsigned complain(kmr_check_cb report, void *user, const char *element,
                          const char *text)
 {
-    struct kmr_check_finding finding = { .error = true, .element = element,
+    struct kmr_check_finding finding = { .error = true,
+                                         .element = element,
                                          .text = text };
 
     report(&finding, user);
@@ -115,8 +116,7 @@ static enum kmr_check_emulator read_session(const char *out, char *ret_text,
         size_t i;
 
         json_array_foreach(ret, i, item) {
-            const char *name = json_string_value(json_object_get(item,
-                                                                 "name"));
+            const char *name = json_string_value(json_object_get(item, "name"));
 
             has_commands = true;
             if (name && strcmp(name, "query-kemari") == 0) {
@@ -186,9 +186,16 @@ int kmr_check_emulator(qb_loop_t *loop, const char *path,
     static const char session[] =
         "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-version\"}\n"
         "{\"execute\":\"query-commands\"}\n{\"execute\":\"quit\"}\n";
-    const char *argv[] = { path, "-machine", "none,accel=kvm:tcg",
-                           "-nodefaults", "-no-user-config", "-display",
-                           "none", "-qmp", "stdio", NULL };
+    const char *argv[] = { path,
+                           "-machine",
+                           "none,accel=kvm:tcg",
+                           "-nodefaults",
+                           "-no-user-config",
+                           "-display",
+                           "none",
+                           "-qmp",
+                           "stdio",
+                           NULL };
     struct kmr_child_spec spec = {
         .argv = argv,
         .input = session,
@@ -243,15 +250,19 @@ struct all {
 static void report_emulator(struct all *all, enum kmr_check_emulator what,
                             const char *text)
 {
-    struct kmr_check_finding finding = { .error = true, .line = all->line,
+    struct kmr_check_finding finding = { .error = true,
+                                         .line = all->line,
                                          .element = "emulator" };
     char line[TEXT_MAX + 900], where[600];
 
     if (all->patched[0] && strcmp(all->patched, all->emulator) != 0) {
-        snprintf(where, sizeof(where), "the patched one is %s (in "
-                 "kemari.conf: emulator = %s)", all->patched, all->patched);
+        snprintf(where, sizeof(where),
+                 "the patched one is %s (in "
+                 "kemari.conf: emulator = %s)",
+                 all->patched, all->patched);
     } else {
-        snprintf(where, sizeof(where), "build the patched one with "
+        snprintf(where, sizeof(where),
+                 "build the patched one with "
                  "qemu-patches/build, which prints its path, and name it in "
                  "kemari.conf: emulator = PATH");
     }
@@ -263,16 +274,16 @@ static void report_emulator(struct all *all, enum kmr_check_emulator what,
         break;
     case KMR_CHECK_EMULATOR_UNPATCHED:
         snprintf(line, sizeof(line),
-                 "%s is unpatched (%s without query-kemari): %s",
-                 all->emulator, text, where);
+                 "%s is unpatched (%s without query-kemari): %s", all->emulator,
+                 text, where);
         break;
     case KMR_CHECK_EMULATOR_MISSING:
-        snprintf(line, sizeof(line), "emulator %s: %s: %s", all->emulator,
-                 text, where);
+        snprintf(line, sizeof(line), "emulator %s: %s: %s", all->emulator, text,
+                 where);
         break;
     case KMR_CHECK_EMULATOR_BROKEN:
-        snprintf(line, sizeof(line), "emulator %s %s: %s", all->emulator,
-                 text, where);
+        snprintf(line, sizeof(line), "emulator %s %s: %s", all->emulator, text,
+                 where);
         break;
     }
     finding.text = line;
@@ -346,8 +357,7 @@ int kmr_check_domain(qb_loop_t *loop, const struct kmr_domxml *dom,
     all->report = report;
     all->done = done;
     all->user = user;
-    snprintf(all->patched, sizeof(all->patched), "%s",
-             patched ? patched : "");
+    snprintf(all->patched, sizeof(all->patched), "%s", patched ? patched : "");
     if (!path) {
         free(first);
         first = NULL;
@@ -407,7 +417,9 @@ unsigned kmr_check_file(const char *path, const char *emulator,
     err = kmr_domxml_read_file(path, &dom, &error);
     if (err < 0) {
         struct kmr_check_finding finding = {
-            .error = true, .line = error.line, .element = "domain",
+            .error = true,
+            .line = error.line,
+            .element = "domain",
             .text = error.text[0] ? error.text : strerror(-err),
         };
 

@@ -213,8 +213,8 @@ static char **make_env(const char *const *extra)
         bool shadowed = false;
 
         for (size_t j = 0; eq && j < m; j++) {
-            if (strncmp(environ[k], extra[j],
-                        (size_t)(eq - environ[k]) + 1) == 0) {
+            if (strncmp(environ[k], extra[j], (size_t)(eq - environ[k]) + 1) ==
+                0) {
                 shadowed = true;
             }
         }
@@ -271,8 +271,7 @@ static int make_stdin(const struct kmr_child_spec *spec)
     if (pipe2(p, O_CLOEXEC) < 0) {
         return -errno;
     }
-    if (write(p[1], spec->input, spec->input_len) !=
-        (ssize_t)spec->input_len) {
+    if (write(p[1], spec->input, spec->input_len) != (ssize_t)spec->input_len) {
         close(p[0]);
         close(p[1]);
         return -EIO;
@@ -295,8 +294,8 @@ static int sink_open(struct kmr_child *child, struct sink *sink, int *ret_w)
     fcntl(p[0], F_SETFL, O_NONBLOCK);
     sink->fd = p[0];
     *ret_w = p[1];
-    return qb_loop_poll_add(child->loop, QB_LOOP_MED, sink->fd, POLLIN,
-                            child, readable);
+    return qb_loop_poll_add(child->loop, QB_LOOP_MED, sink->fd, POLLIN, child,
+                            readable);
 }
 
 int kmr_child_start(qb_loop_t *loop, const struct kmr_child_spec *spec,
@@ -348,8 +347,8 @@ int kmr_child_start(qb_loop_t *loop, const struct kmr_child_spec *spec,
         goto out;
     }
     /* from here on it exists, and is waited for whatever happens */
-    err = qb_loop_poll_add(loop, QB_LOOP_MED, child->pidfd, POLLIN, child,
-                           ended);
+    err =
+        qb_loop_poll_add(loop, QB_LOOP_MED, child->pidfd, POLLIN, child, ended);
     if (err == 0) {
         err = qb_loop_timer_add(loop, QB_LOOP_MED,
                                 (uint64_t)spec->timeout_ms * 1000000, child,

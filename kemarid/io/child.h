@@ -46,12 +46,11 @@ struct kmr_child_result {
     size_t out_len;
     const char *err; /* stderr, likewise; a trailing newline is cut off */
     size_t err_len;
-    bool truncated;  /* some output was dropped */
+    bool truncated; /* some output was dropped */
     uint32_t took_ms;
 };
 
-typedef void (*kmr_child_cb)(const struct kmr_child_result *result,
-                             void *user);
+typedef void (*kmr_child_cb)(const struct kmr_child_result *result, void *user);
 
 /*
  * Starts a child. The callback comes exactly once, later, from the loop, and

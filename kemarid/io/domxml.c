@@ -28,9 +28,9 @@ struct kmr_domxml {
     uint64_t memory_kib;
 };
 
-__attribute__((format(printf, 4, 5))) static int
-fail(struct kmr_domxml_error *error, const char *source, int line,
-     const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static int fail(
+    struct kmr_domxml_error *error, const char *source, int line,
+    const char *fmt, ...)
 {
     char what[256];
     va_list ap;
@@ -41,8 +41,8 @@ fail(struct kmr_domxml_error *error, const char *source, int line,
         va_end(ap);
         error->line = line;
         if (line > 0) {
-            snprintf(error->text, sizeof(error->text), "%.240s:%d: %s",
-                     source, line, what);
+            snprintf(error->text, sizeof(error->text), "%.240s:%d: %s", source,
+                     line, what);
         } else {
             snprintf(error->text, sizeof(error->text), "%.240s: %s", source,
                      what);
@@ -67,11 +67,11 @@ static int parse_memory(const xmlNode *node, uint64_t *ret_kib)
         const char *unit;
         uint64_t bytes;
     } units[] = {
-        { "b", 1 }, { "bytes", 1 }, { "KB", 1000 }, { "k", 1024 },
-        { "KiB", 1024 }, { "MB", 1000000 }, { "M", 1 << 20 },
-        { "MiB", 1 << 20 }, { "GB", 1000000000 }, { "G", 1 << 30 },
-        { "GiB", 1 << 30 }, { "TB", 1000000000000 }, { "T", 1ULL << 40 },
-        { "TiB", 1ULL << 40 },
+        { "b", 1 },          { "bytes", 1 },        { "KB", 1000 },
+        { "k", 1024 },       { "KiB", 1024 },       { "MB", 1000000 },
+        { "M", 1 << 20 },    { "MiB", 1 << 20 },    { "GB", 1000000000 },
+        { "G", 1 << 30 },    { "GiB", 1 << 30 },    { "TB", 1000000000000 },
+        { "T", 1ULL << 40 }, { "TiB", 1ULL << 40 },
     };
     xmlChar *unit = xmlGetNoNsProp(node, BAD_CAST "unit");
     char *text = kmr_xml_text(node), *end = NULL;
@@ -123,8 +123,7 @@ static int inspect(struct kmr_domxml *dom, struct kmr_domxml_error *error)
     node = kmr_xml_child(root, "name");
     dom->name = kmr_xml_text(node);
     if (!dom->name || !name_ok(dom->name)) {
-        return fail(error, dom->source,
-                    kmr_xml_line(node ? node : root),
+        return fail(error, dom->source, kmr_xml_line(node ? node : root),
                     "<domain> needs a <name> of at most %d letters, digits, "
                     "'.', '_' and '-'",
                     KMR_DOMXML_NAME_MAX);
@@ -146,8 +145,7 @@ static int inspect(struct kmr_domxml *dom, struct kmr_domxml_error *error)
 
     node = kmr_xml_child(root, "memory");
     if (!node || parse_memory(node, &dom->memory_kib) < 0) {
-        return fail(error, dom->source,
-                    kmr_xml_line(node ? node : root),
+        return fail(error, dom->source, kmr_xml_line(node ? node : root),
                     "<domain> needs a <memory> with a size");
     }
     dom->vcpus = 1;
@@ -166,7 +164,8 @@ static int inspect(struct kmr_domxml *dom, struct kmr_domxml_error *error)
         }
         dom->vcpus = (unsigned)n;
     }
-    dom->emulator = kmr_xml_text(kmr_xml_child(kmr_xml_child(root, "devices"), "emulator"));
+    dom->emulator =
+        kmr_xml_text(kmr_xml_child(kmr_xml_child(root, "devices"), "emulator"));
     return 0;
 }
 
@@ -186,8 +185,7 @@ int kmr_domxml_read_text(const char *text, size_t len, const char *what,
     int err;
 
     if (len > KMR_DOMXML_TEXT_MAX) {
-        fail(ret_error, what, 0, "larger than %u bytes",
-             KMR_DOMXML_TEXT_MAX);
+        fail(ret_error, what, 0, "larger than %u bytes", KMR_DOMXML_TEXT_MAX);
         return -E2BIG;
     }
     dom = calloc(1, sizeof(*dom));
@@ -204,16 +202,14 @@ int kmr_domxml_read_text(const char *text, size_t len, const char *what,
     ctxt->sax->warning = silent;
     dom->doc = xmlCtxtReadMemory(ctxt, text, (int)len, NULL, NULL,
                                  XML_PARSE_NONET | XML_PARSE_NOBLANKS |
-                                     XML_PARSE_BIG_LINES |
-                                     XML_PARSE_NOERROR |
+                                     XML_PARSE_BIG_LINES | XML_PARSE_NOERROR |
                                      XML_PARSE_NOWARNING);
     if (!dom->doc) {
         char msg[200];
         size_t n;
 
         snprintf(msg, sizeof(msg), "%s",
-                 ctxt->lastError.message ? ctxt->lastError.message
-                                         : "not XML");
+                 ctxt->lastError.message ? ctxt->lastError.message : "not XML");
         n = strlen(msg);
         while (n && msg[n - 1] == '\n') {
             msg[--n] = '\0';

@@ -38,8 +38,8 @@
 struct kmr_domxml;
 
 struct kmr_domxml_error {
-    int line;        /* 0: no line */
-    char text[512];  /* "FILE:LINE: what is wrong" */
+    int line;       /* 0: no line */
+    char text[512]; /* "FILE:LINE: what is wrong" */
 };
 
 /*
@@ -75,7 +75,7 @@ enum kmr_domxml_role {
 struct kmr_domxml_pair {
     enum kmr_domxml_role role;
     char instance[37];
-    char peer[37];        /* "" when there is none (yet) */
+    char peer[37]; /* "" when there is none (yet) */
     uint64_t generation;
 };
 

@@ -233,14 +233,16 @@ out:
 int kmr_domxml_get_pair(const struct kmr_domxml *dom,
                         struct kmr_domxml_pair *ret_pair)
 {
-    xmlNode *meta = kmr_xml_child(xmlDocGetRootElement(kmr_domxml_doc(dom)), "metadata");
+    xmlNode *meta =
+        kmr_xml_child(xmlDocGetRootElement(kmr_domxml_doc(dom)), "metadata");
     struct kmr_domxml_pair pair = { 0 };
     char role[16], generation[32], *end;
 
     for (xmlNode *n = meta ? meta->children : NULL; n; n = n->next) {
         if (!kmr_xml_is_ns(n, KMR_DOMXML_NS, "pair") ||
             !kmr_xml_prop(n, "role", role, sizeof(role)) ||
-            !kmr_xml_prop(n, "instance", pair.instance, sizeof(pair.instance)) ||
+            !kmr_xml_prop(n, "instance", pair.instance,
+                          sizeof(pair.instance)) ||
             !kmr_xml_prop(n, "generation", generation, sizeof(generation))) {
             continue;
         }

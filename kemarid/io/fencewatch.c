@@ -150,8 +150,8 @@ static void fill(char *to, size_t size, const char *from)
 
 static bool is_power_action(const char *action)
 {
-    return action && (strcmp(action, "reboot") == 0 ||
-                      strcmp(action, "off") == 0);
+    return action &&
+           (strcmp(action, "reboot") == 0 || strcmp(action, "off") == 0);
 }
 
 /*
@@ -252,8 +252,8 @@ static int read_history(struct kmr_fencewatch *watch, stonith_t *st)
 {
     stonith_history_t *list = NULL, *newest = NULL;
     unsigned n = 0;
-    int rc = st->cmds->history(st, st_opt_sync_call, NULL, &list,
-                               HISTORY_TIMEOUT_S);
+    int rc =
+        st->cmds->history(st, st_opt_sync_call, NULL, &list, HISTORY_TIMEOUT_S);
 
     if (rc < 0) {
         return rc;
@@ -268,8 +268,8 @@ static int read_history(struct kmr_fencewatch *watch, stonith_t *st)
             newest = h;
         }
     }
-    for (stonith_history_t *h = list;
-         h && n < KMR_FENCEWATCH_HISTORY_MAX; h = h->next) {
+    for (stonith_history_t *h = list; h && n < KMR_FENCEWATCH_HISTORY_MAX;
+         h = h->next) {
         if (h->state != st_done || !h->target || !is_power_action(h->action) ||
             was_seen(watch, h)) {
             continue;
@@ -376,11 +376,11 @@ static int open_and_serve(struct kmr_fencewatch *watch, stonith_t *st)
     watch->lost = watch->reread = false;
     st->cmds->register_notification(st, T_STONITH_NOTIFY_DISCONNECT,
                                     on_disconnect);
-    rc = st->cmds->register_notification(st, T_STONITH_NOTIFY_FENCE,
-                                         on_fence);
+    rc = st->cmds->register_notification(st, T_STONITH_NOTIFY_FENCE, on_fence);
     if (rc >= 0) {
-        rc = st->cmds->register_notification(
-            st, T_STONITH_NOTIFY_HISTORY_SYNCED, on_history);
+        rc =
+            st->cmds->register_notification(st, T_STONITH_NOTIFY_HISTORY_SYNCED,
+                                            on_history);
     }
     if (rc >= 0) {
         rc = read_history(watch, st);
@@ -422,8 +422,8 @@ static void *run(void *arg)
             tell(watch, false, text);
         }
         poll(&pfd, 1, backoff_ms);
-        backoff_ms = backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
-                                                     : backoff_ms * 2;
+        backoff_ms =
+            backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
     }
     unref(watch);
     return NULL;

@@ -44,18 +44,18 @@
 struct kmr_fencewatch;
 
 struct kmr_fence_event {
-    const char *target;     /* node name; valid during the callback */
-    const char *action;     /* "reboot", "off" */
-    bool ok;                /* false: it failed (for the log) */
-    bool power;             /* ok, and no fabric-only device took part */
-    bool history;           /* read after a (re)connection, may be old */
-    const char *device;     /* that acted, or "" */
-    const char *executioner;/* node that did it, or "" */
-    const char *id;         /* fencer's operation id, or "" for history */
-    const char *reason;     /* why it failed, or "" */
-    uint64_t completed_us;  /* wall clock, us since 1970, of its end; for a
+    const char *target;      /* node name; valid during the callback */
+    const char *action;      /* "reboot", "off" */
+    bool ok;                 /* false: it failed (for the log) */
+    bool power;              /* ok, and no fabric-only device took part */
+    bool history;            /* read after a (re)connection, may be old */
+    const char *device;      /* that acted, or "" */
+    const char *executioner; /* node that did it, or "" */
+    const char *id;          /* fencer's operation id, or "" for history */
+    const char *reason;      /* why it failed, or "" */
+    uint64_t completed_us;   /* wall clock, us since 1970, of its end; for a
                              * notification: of its arrival */
-    uint64_t mono_us;       /* CLOCK_MONOTONIC of its arrival here */
+    uint64_t mono_us;        /* CLOCK_MONOTONIC of its arrival here */
 };
 
 struct kmr_fencewatch_ops {

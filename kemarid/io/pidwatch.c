@@ -142,8 +142,7 @@ static bool cmdline_matches(const char *args, size_t len, const char *name,
 
     want_len = (size_t)snprintf(want, sizeof(want), "guest=%s", name);
     for (const char *p = args; p < args + len; p += strlen(p) + 1) {
-        if (strcmp(prev, "-name") == 0 &&
-            strncmp(p, want, want_len) == 0 &&
+        if (strcmp(prev, "-name") == 0 && strncmp(p, want, want_len) == 0 &&
             (p[want_len] == '\0' || p[want_len] == ',')) {
             name_ok = true;
         }
@@ -176,8 +175,8 @@ static int verify_cmdline(pid_t pid, const char *name, const char *uuid)
     return err;
 }
 
-int kmr_proc_of_domain(const char *rundir, const char *name,
-                       const char *uuid, struct kmr_proc *ret_proc)
+int kmr_proc_of_domain(const char *rundir, const char *name, const char *uuid,
+                       struct kmr_proc *ret_proc)
 {
     char path[4096], buf[64], *end;
     struct kmr_proc proc;

@@ -51,8 +51,8 @@ int kmr_proc_read(pid_t pid, struct kmr_proc *ret_proc);
  * Returns 0, -ENOENT (no pid file), -ESRCH (no such process, or the pid now
  * belongs to something else), or another -errno.
  */
-int kmr_proc_of_domain(const char *rundir, const char *name,
-                       const char *uuid, struct kmr_proc *ret_proc);
+int kmr_proc_of_domain(const char *rundir, const char *name, const char *uuid,
+                       struct kmr_proc *ret_proc);
 
 /* 1 alive (and the same process), 0 gone or a zombie, or -errno. */
 int kmr_proc_alive(const struct kmr_proc *proc);

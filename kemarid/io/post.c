@@ -73,8 +73,7 @@ int kmr_post_new(qb_loop_t *loop, struct kmr_post **ret_post)
         free(post);
         return err;
     }
-    err = qb_loop_poll_add(loop, QB_LOOP_HIGH, post->fd, POLLIN, post,
-                           arrived);
+    err = qb_loop_poll_add(loop, QB_LOOP_HIGH, post->fd, POLLIN, post, arrived);
     if (err < 0) {
         close(post->fd);
         free(post);

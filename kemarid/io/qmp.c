@@ -133,13 +133,12 @@ static int get_quantiles(const json_t *obj, const char *key,
 
 static int get_common(const json_t *obj, struct kmr_qmp_status *st)
 {
-    int role = lookup(json_object_get(obj, "role"), role_text,
-                      COUNT(role_text));
-    int state = lookup(json_object_get(obj, "state"), state_text,
-                       COUNT(state_text));
+    int role =
+        lookup(json_object_get(obj, "role"), role_text, COUNT(role_text));
+    int state =
+        lookup(json_object_get(obj, "state"), state_text, COUNT(state_text));
 
-    if (role < 0 || state < 0 ||
-        get_u64(obj, "generation", &st->generation) ||
+    if (role < 0 || state < 0 || get_u64(obj, "generation", &st->generation) ||
         get_uuid(obj, "instance", st->instance) ||
         get_uuid(obj, "peer", st->peer) || get_reason(obj, st->reason)) {
         return -EBADMSG;
@@ -271,8 +270,7 @@ bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size)
 }
 
 /* Takes ownership of `args` (may be NULL). */
-static int command(const char *name, json_t *args, char *ret_text,
-                   size_t size)
+static int command(const char *name, json_t *args, char *ret_text, size_t size)
 {
     json_t *root = json_object();
     size_t n;
@@ -303,8 +301,8 @@ static json_t *order_args(const char *instance, uint64_t generation)
     return args;
 }
 
-int kmr_qmp_prepare(const char *instance, const char *peer,
-                    uint64_t generation, char *ret_text, size_t size)
+int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
+                    char *ret_text, size_t size)
 {
     json_t *args = order_args(instance, generation);
 
@@ -322,29 +320,28 @@ int kmr_qmp_set_capability(char *ret_text, size_t size)
     return command("migrate-set-capabilities", args, ret_text, size);
 }
 
-int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text,
-                    size_t size)
+int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text, size_t size)
 {
     return command(incoming ? "migrate-incoming" : "migrate",
                    json_pack("{s:s}", "uri", uri), ret_text, size);
 }
 
-int kmr_qmp_release(const char *instance, uint64_t generation,
-                    char *ret_text, size_t size)
+int kmr_qmp_release(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size)
 {
     return command("x-kemari-release", order_args(instance, generation),
                    ret_text, size);
 }
 
-int kmr_qmp_takeover(const char *instance, uint64_t generation,
-                     char *ret_text, size_t size)
+int kmr_qmp_takeover(const char *instance, uint64_t generation, char *ret_text,
+                     size_t size)
 {
     return command("x-kemari-takeover", order_args(instance, generation),
                    ret_text, size);
 }
 
-int kmr_qmp_handover(const char *instance, uint64_t generation,
-                     char *ret_text, size_t size)
+int kmr_qmp_handover(const char *instance, uint64_t generation, char *ret_text,
+                     size_t size)
 {
     return command("x-kemari-handover", order_args(instance, generation),
                    ret_text, size);

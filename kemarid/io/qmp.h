@@ -14,15 +14,17 @@
 
 #define KMR_QMP_REASON_MAX 256
 
-#define KMR_QMP_ROLES(X)                                                      \
+#define KMR_QMP_ROLES(X) \
     X(NONE, "none") X(PRIMARY, "primary") X(STANDBY, "standby")
 
-#define KMR_QMP_STATES(X)                                                     \
-    X(NONE, "none") X(PREPARING, "preparing") X(SYNCING, "syncing")           \
-    X(PROTECTED, "protected") X(HOLDING, "holding")                           \
-    X(HANDING_OVER, "handing-over") X(HANDED_OVER, "handed-over")             \
-    X(SYNCHRONISED, "synchronised") X(PRIMARY_LOST, "primary-lost")           \
-    X(TAKING_OVER, "taking-over") X(RUNNING, "running") X(FAILED, "failed")
+#define KMR_QMP_STATES(X)                                                   \
+    X(NONE, "none")                                                         \
+    X(PREPARING, "preparing")                                               \
+    X(SYNCING, "syncing") X(PROTECTED, "protected") X(HOLDING, "holding")   \
+        X(HANDING_OVER, "handing-over") X(HANDED_OVER, "handed-over")       \
+            X(SYNCHRONISED, "synchronised") X(PRIMARY_LOST, "primary-lost") \
+                X(TAKING_OVER, "taking-over") X(RUNNING, "running")         \
+                    X(FAILED, "failed")
 
 enum kmr_qmp_role {
 #define X(name, text) KMR_QMP_ROLE_##name,
@@ -45,8 +47,8 @@ struct kmr_qmp_status {
     enum kmr_qmp_role role;
     enum kmr_qmp_state state;
     uint64_t generation;
-    char instance[37]; /* "" when not prepared */
-    char peer[37];     /* "" when not prepared; not in events */
+    char instance[37];               /* "" when not prepared */
+    char peer[37];                   /* "" when not prepared; not in events */
     char reason[KMR_QMP_REASON_MAX]; /* cut off when longer; "" */
     uint64_t checkpoint;
     /* query-kemari only, else 0: */
@@ -74,17 +76,17 @@ bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size);
  * `peer`, `uri` may be NULL where the command has none.
  */
 #define KMR_QMP_COMMAND_MAX 1024
-int kmr_qmp_prepare(const char *instance, const char *peer,
-                    uint64_t generation, char *ret_text, size_t size);
+int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
+                    char *ret_text, size_t size);
 int kmr_qmp_set_capability(char *ret_text, size_t size); /* x-kemari: true */
 int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text,
                     size_t size); /* `migrate` or `migrate-incoming` */
-int kmr_qmp_release(const char *instance, uint64_t generation,
-                    char *ret_text, size_t size);
-int kmr_qmp_takeover(const char *instance, uint64_t generation,
-                     char *ret_text, size_t size);
-int kmr_qmp_handover(const char *instance, uint64_t generation,
-                     char *ret_text, size_t size);
+int kmr_qmp_release(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size);
+int kmr_qmp_takeover(const char *instance, uint64_t generation, char *ret_text,
+                     size_t size);
+int kmr_qmp_handover(const char *instance, uint64_t generation, char *ret_text,
+                     size_t size);
 int kmr_qmp_simple(const char *command, char *ret_text, size_t size);
 
 #endif

@@ -303,6 +303,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event,
         break;
     case VIR_DOMAIN_EVENT_SHUTDOWN:
         ev.type = KMR_VIRT_EV_SHUTDOWN;
+        ev.by_guest = detail == VIR_DOMAIN_EVENT_SHUTDOWN_GUEST;
         break;
     case VIR_DOMAIN_EVENT_STOPPED:
         ev.type = KMR_VIRT_EV_STOPPED;
@@ -326,9 +327,9 @@ static void on_reboot(virConnectPtr conn, virDomainPtr dom, void *opaque)
     deliver(opaque, dom, &ev);
 }
 
-static void on_io_error(virConnectPtr conn, virDomainPtr dom,
-                        const char *path, const char *alias, int action,
-                        const char *reason, void *opaque)
+static void on_io_error(virConnectPtr conn, virDomainPtr dom, const char *path,
+                        const char *alias, int action, const char *reason,
+                        void *opaque)
 {
     struct kmr_virt_event ev = { .type = KMR_VIRT_EV_IO_ERROR };
 
@@ -356,7 +357,8 @@ static void on_memory_failure(virConnectPtr conn, virDomainPtr dom,
              ev.guest_memory ? "guest" : "hypervisor",
              action >= 0 && action < 4 ? actions[action] : "?",
              flags & VIR_DOMAIN_MEMORY_FAILURE_ACTION_REQUIRED
-                 ? " action-required" : "",
+                 ? " action-required"
+                 : "",
              flags & VIR_DOMAIN_MEMORY_FAILURE_RECURSIVE ? " recursive" : "");
     ev.text = text;
     deliver(opaque, dom, &ev);
@@ -426,8 +428,9 @@ static int subscribe(struct kmr_virt *virt, virConnectPtr conn,
     }
     reg->close = true;
     for (size_t i = 0; i < WANTED; i++) {
-        reg->ids[i] = virConnectDomainEventRegisterAny(
-            conn, NULL, wanted[i].id, wanted[i].cb, get(virt), put);
+        reg->ids[i] =
+            virConnectDomainEventRegisterAny(conn, NULL, wanted[i].id,
+                                             wanted[i].cb, get(virt), put);
         if (reg->ids[i] < 0) {
             unref(virt);
             return -1;
@@ -521,8 +524,8 @@ static void *run(void *arg)
             tell(virt, false, error);
         }
         wait_for(virt, backoff_ms);
-        backoff_ms = backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
-                                                     : backoff_ms * 2;
+        backoff_ms =
+            backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
     }
     unref(virt);
     return NULL;

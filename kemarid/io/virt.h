@@ -19,8 +19,8 @@
 
 #include <qb/qbloop.h>
 
-#define KMR_VIRT_QUEUE_MAX 16           /* orders waiting, per worker */
-#define KMR_VIRT_TEXT_MAX (1u << 20)    /* largest XML, command or reply */
+#define KMR_VIRT_QUEUE_MAX 16        /* orders waiting, per worker */
+#define KMR_VIRT_TEXT_MAX (1u << 20) /* largest XML, command or reply */
 #define KMR_VIRT_DEADLINE_MAX_MS 600000u
 #define KMR_VIRT_URI_DEFAULT "qemu:///system"
 
@@ -28,12 +28,12 @@ struct kmr_virt;
 struct kmr_virt_worker;
 
 /* A domain's state as libvirt tells it, reduced to what matters. */
-#define KMR_VIRT_STATES(X)                                                    \
-    X(NONE, "none")         /* no such domain (or not active) */              \
-    X(RUNNING, "running")   /* vCPUs run (also blocked) */                    \
-    X(INCOMING, "incoming") /* paused, waits for or takes a migration */      \
-    X(PAUSED, "paused")     /* paused for any other reason */                 \
-    X(SHUTDOWN, "shutdown") /* guest is being or has been powered off */      \
+#define KMR_VIRT_STATES(X)                                               \
+    X(NONE, "none")         /* no such domain (or not active) */         \
+    X(RUNNING, "running")   /* vCPUs run (also blocked) */               \
+    X(INCOMING, "incoming") /* paused, waits for or takes a migration */ \
+    X(PAUSED, "paused")     /* paused for any other reason */            \
+    X(SHUTDOWN, "shutdown") /* guest is being or has been powered off */ \
     X(CRASHED, "crashed")   /* guest panicked */
 
 enum kmr_virt_state {
@@ -49,24 +49,26 @@ const char *kmr_virt_state_text(enum kmr_virt_state state);
  *
  * How a QEMU ended. libvirt passes -no-shutdown: on a guest's power-off QEMU
  * pauses and emits SHUTDOWN; libvirtd then kills it (on_poweroff=destroy).
- * The KMR_VIRT_EV_SHUTDOWN comes first, then KMR_VIRT_EV_STOPPED with `how`
- * KMR_VIRT_STOP_SHUTDOWN. The pidfd (pidwatch.h) is quicker than the STOPPED
- * event and tells no reason: when it reports the death and neither SHUTDOWN
- * was seen nor we killed it, and libvirt is connected, wait for the STOPPED
- * event for some 100 ms before calling it a crash. With libvirtd away a
- * power-off can't end the process at all: it stays paused.
+ * KMR_VIRT_EV_SHUTDOWN with `by_guest` comes first, then KMR_VIRT_EV_STOPPED.
+ * Only `by_guest` means a power-off: a SIGTERM from anyone, and libvirt's own
+ * destroy, emit SHUTDOWN without it, and then STOPPED with `how` SHUTDOWN or
+ * DESTROYED. The pidfd (pidwatch.h) is quicker than STOPPED (1 ms after a
+ * SIGKILL against 10) and tells no reason: when it reports the death and
+ * neither SHUTDOWN was seen nor we killed it, and libvirt is connected, wait
+ * for the STOPPED event for some 100 ms before calling it a crash. With
+ * libvirtd away a power-off can't end the process at all: it stays paused.
  */
-#define KMR_VIRT_EVENTS(X)                                                    \
-    X(STARTED, "started")                                                     \
-    X(RESUMED, "resumed")                                                     \
-    X(SUSPENDED, "suspended")    /* `text`: libvirt's reason, e.g. ioerror */ \
-    X(SHUTDOWN, "shutdown")      /* guest powered off; process still there */ \
-    X(STOPPED, "stopped")        /* process ended; see `how` */               \
-    X(CRASHED, "crashed")        /* guest panicked; process still there */    \
-    X(REBOOT, "reboot")          /* guest reset itself */                     \
-    X(IO_ERROR, "io-error")      /* `text`: device alias; see io_action */    \
-    X(MEMORY_FAILURE, "memory-failure") /* `text`: recipient action flags */  \
-    X(ENGINE, "engine")          /* raw KEMARI_* event; see qmp_event, text */
+#define KMR_VIRT_EVENTS(X)                                                   \
+    X(STARTED, "started")                                                    \
+    X(RESUMED, "resumed")                                                    \
+    X(SUSPENDED, "suspended") /* `text`: libvirt's reason, e.g. ioerror */   \
+    X(SHUTDOWN, "shutdown")   /* see by_guest; process still there */        \
+    X(STOPPED, "stopped")     /* process ended; see `how` */                 \
+    X(CRASHED, "crashed")     /* guest panicked; process still there */      \
+    X(REBOOT, "reboot")       /* guest reset itself */                       \
+    X(IO_ERROR, "io-error")   /* `text`: device alias; see io_action */      \
+    X(MEMORY_FAILURE, "memory-failure") /* `text`: recipient action flags */ \
+    X(ENGINE, "engine") /* raw KEMARI_* event; see qmp_event, text */
 
 enum kmr_virt_event_type {
 #define X(name, text) KMR_VIRT_EV_##name,
@@ -76,7 +78,7 @@ enum kmr_virt_event_type {
 const char *kmr_virt_event_text(enum kmr_virt_event_type type);
 
 enum kmr_virt_stop {
-    KMR_VIRT_STOP_SHUTDOWN,  /* the guest powered off */
+    KMR_VIRT_STOP_SHUTDOWN,  /* power-off or SIGTERM; see above */
     KMR_VIRT_STOP_DESTROYED, /* someone ordered it through libvirt */
     KMR_VIRT_STOP_CRASHED,   /* guest panic with on_crash=destroy */
     KMR_VIRT_STOP_FAILED,    /* the process died by itself or by a signal */
@@ -85,16 +87,17 @@ enum kmr_virt_stop {
 
 struct kmr_virt_event {
     enum kmr_virt_event_type type;
-    const char *domain;        /* libvirt name; valid during the callback */
+    const char *domain; /* libvirt name; valid during the callback */
     char uuid[37];
-    int id;                    /* libvirt's domain id, -1 when gone */
-    enum kmr_virt_stop how;    /* STOPPED only */
-    bool io_stopped;           /* IO_ERROR: the guest was paused by it */
-    bool guest_memory;         /* MEMORY_FAILURE: hit the guest's memory */
-    const char *qmp_event;     /* ENGINE: e.g. "KEMARI_STATE" */
-    const char *text;          /* ENGINE: the event's data, JSON; or see above;
+    int id;                 /* libvirt's domain id, -1 when gone */
+    enum kmr_virt_stop how; /* STOPPED only */
+    bool by_guest;          /* SHUTDOWN: the guest powered off */
+    bool io_stopped;        /* IO_ERROR: the guest was paused by it */
+    bool guest_memory;      /* MEMORY_FAILURE: hit the guest's memory */
+    const char *qmp_event;  /* ENGINE: e.g. "KEMARI_STATE" */
+    const char *text;       /* ENGINE: the event's data, JSON; or see above;
                                 * never NULL */
-    uint64_t qmp_us;           /* ENGINE: QEMU's wall clock, us since 1970 */
+    uint64_t qmp_us;        /* ENGINE: QEMU's wall clock, us since 1970 */
 };
 
 struct kmr_virt_ops {
@@ -122,13 +125,13 @@ bool kmr_virt_is_connected(const struct kmr_virt *virt);
 
 /* ---- orders ---- */
 
-#define KMR_VIRT_OPS(X)                                                       \
-    X(CREATE, "create")     /* transient domain from `text` (XML) */          \
-    X(MONITOR, "monitor")   /* QMP command `text` (JSON) */                   \
-    X(GET_XML, "get-xml")   /* what runs, migratable and with secrets */      \
-    X(GET_STATE, "get-state") /* of the domain; absent is NONE, no error */   \
-    X(RESUME, "resume")                                                       \
-    X(SHUTDOWN, "shutdown") /* ACPI power button; done when pressed */        \
+#define KMR_VIRT_OPS(X)                                                     \
+    X(CREATE, "create")       /* transient domain from `text` (XML) */      \
+    X(MONITOR, "monitor")     /* QMP command `text` (JSON) */               \
+    X(GET_XML, "get-xml")     /* what runs, migratable and with secrets */  \
+    X(GET_STATE, "get-state") /* of the domain; absent is NONE, no error */ \
+    X(RESUME, "resume")                                                     \
+    X(SHUTDOWN, "shutdown") /* ACPI power button; done when pressed */      \
     X(DESTROY, "destroy")   /* SIGTERM, SIGKILL by libvirtd; ends the process */
 
 enum kmr_virt_op {
@@ -162,12 +165,12 @@ struct kmr_virt_reply {
     enum kmr_virt_op op;
     int err;
     bool maybe;
-    const char *error;          /* one line; "" when err is 0 */
-    const char *text;           /* MONITOR: the reply, JSON; GET_XML: XML;
+    const char *error;         /* one line; "" when err is 0 */
+    const char *text;          /* MONITOR: the reply, JSON; GET_XML: XML;
                                  * else ""; valid during the callback */
-    enum kmr_virt_state state;  /* GET_STATE, CREATE */
-    int id;                     /* libvirt id of the domain, or -1 */
-    uint32_t took_us;           /* from order to answer */
+    enum kmr_virt_state state; /* GET_STATE, CREATE */
+    int id;                    /* libvirt id of the domain, or -1 */
+    uint32_t took_us;          /* from order to answer */
 };
 
 typedef void (*kmr_virt_cb)(const struct kmr_virt_reply *reply, void *user);

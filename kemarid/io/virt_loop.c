@@ -76,8 +76,7 @@ static void rearm(void)
     struct itimerspec its = { 0 };
 
     for (struct entry *e = vl.head; e; e = e->next) {
-        if (e->is_timeout && !e->removed && e->freq_ms >= 0 &&
-            e->due < first) {
+        if (e->is_timeout && !e->removed && e->freq_ms >= 0 && e->due < first) {
             first = e->due;
         }
     }
@@ -357,8 +356,7 @@ static void dispatch_timeouts(void)
 
     pthread_mutex_lock(&vl.lock);
     for (struct entry *e = vl.head; e && n < DISPATCH_MAX; e = e->next) {
-        if (e->is_timeout && !e->removed && e->freq_ms >= 0 &&
-            e->due <= now) {
+        if (e->is_timeout && !e->removed && e->freq_ms >= 0 && e->due <= now) {
             due[n++] = e->id;
         }
     }
@@ -417,16 +415,15 @@ int kmr_virt_loop_init(qb_loop_t *loop)
     }
     if (vl.epfd < 0) {
         vl.epfd = epoll_create1(EPOLL_CLOEXEC);
-        vl.timerfd = timerfd_create(CLOCK_MONOTONIC,
-                                    TFD_NONBLOCK | TFD_CLOEXEC);
+        vl.timerfd =
+            timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
         if (vl.epfd < 0 || vl.timerfd < 0 ||
             epoll_ctl(vl.epfd, EPOLL_CTL_ADD, vl.timerfd, &ev) < 0) {
             err = -errno;
             goto out;
         }
     }
-    err = qb_loop_poll_add(loop, QB_LOOP_HIGH, vl.epfd, POLLIN, NULL,
-                           dispatch);
+    err = qb_loop_poll_add(loop, QB_LOOP_HIGH, vl.epfd, POLLIN, NULL, dispatch);
     if (err < 0) {
         goto out;
     }

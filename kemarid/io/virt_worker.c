@@ -147,7 +147,8 @@ static int lv_error(struct order *order)
     default:
         return order->worker->conn &&
                        virConnectIsAlive(order->worker->conn) == 1
-                   ? -EIO : -ENOTCONN;
+                   ? -EIO
+                   : -ENOTCONN;
     }
 }
 
@@ -157,8 +158,8 @@ static int need_conn(struct kmr_virt_worker *worker, struct order *order)
         return 0;
     }
     hang_up(worker);
-    worker->conn = kmr_virt_open(worker->uri, order->error,
-                                 sizeof(order->error));
+    worker->conn =
+        kmr_virt_open(worker->uri, order->error, sizeof(order->error));
     return worker->conn ? 0 : -ENOTCONN;
 }
 
@@ -194,8 +195,8 @@ static int do_create(struct kmr_virt_worker *worker, struct order *order)
     }
     if (strcmp(virDomainGetName(dom), worker->name) != 0) {
         snprintf(order->error, sizeof(order->error),
-                 "the XML is of domain %.64s, not %.64s",
-                 virDomainGetName(dom), worker->name);
+                 "the XML is of domain %.64s, not %.64s", virDomainGetName(dom),
+                 worker->name);
         virDomainDestroy(dom);
         virDomainFree(dom);
         return -EIO;
@@ -247,8 +248,9 @@ static int do_domain(struct kmr_virt_worker *worker, struct order *order)
     case KMR_VIRT_OP_GET_STATE:
         return do_state(worker, order);
     case KMR_VIRT_OP_GET_XML:
-        order->result_text = virDomainGetXMLDesc(
-            worker->dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
+        order->result_text =
+            virDomainGetXMLDesc(worker->dom, VIR_DOMAIN_XML_SECURE |
+                                                 VIR_DOMAIN_XML_MIGRATABLE);
         rc = order->result_text ? 0 : -1;
         break;
     case KMR_VIRT_OP_RESUME:
@@ -298,8 +300,7 @@ static int execute(struct kmr_virt_worker *worker, struct order *order)
             err = do_domain(worker, order);
         }
     }
-    if (err == -EIO && worker->dom &&
-        virDomainIsActive(worker->dom) == 0) {
+    if (err == -EIO && worker->dom && virDomainIsActive(worker->dom) == 0) {
         err = -ENOENT; /* defined, but not running: no domain to us */
     }
     if (err == -ENOENT) {
@@ -411,8 +412,9 @@ static void expired(void *data)
 {
     struct order *order = data;
     struct kmr_virt_worker *worker = order->worker;
-    struct kmr_virt_reply res = { .op = order->op, .err = -ETIMEDOUT,
-                                  .text = "", .id = -1 };
+    struct kmr_virt_reply res = {
+        .op = order->op, .err = -ETIMEDOUT, .text = "", .id = -1
+    };
     kmr_virt_cb cb = order->cb;
     void *user = order->user;
     enum where was;
@@ -447,8 +449,8 @@ int kmr_virt_order(struct kmr_virt_worker *worker,
                    const struct kmr_virt_order *spec, kmr_virt_cb cb,
                    void *user)
 {
-    bool wants_text = spec->op == KMR_VIRT_OP_CREATE ||
-                      spec->op == KMR_VIRT_OP_MONITOR;
+    bool wants_text =
+        spec->op == KMR_VIRT_OP_CREATE || spec->op == KMR_VIRT_OP_MONITOR;
     struct order *order;
     bool full;
     int err;
