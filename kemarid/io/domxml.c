@@ -169,11 +169,26 @@ static int inspect(struct kmr_domxml *dom, struct kmr_domxml_error *error)
     return 0;
 }
 
-/* Entity limits are libxml2's; nothing is fetched, nothing is printed. */
-static void silent(void *ctx, const char *fmt, ...)
+/* The first thing that the parser found wrong; the last is a consequence. */
+struct first_error {
+    int line;
+    char text[200];
+};
+
+#if LIBXML_VERSION >= 21200
+static void on_parse_error(void *user, const xmlError *error)
+#else
+static void on_parse_error(void *user, xmlError *error)
+#endif
 {
-    (void)ctx;
-    (void)fmt;
+    struct first_error *first = ((xmlParserCtxt *)user)->_private;
+
+    if (first->text[0] == '\0' && error->level >= XML_ERR_ERROR) {
+        first->line = error->line;
+        snprintf(first->text, sizeof(first->text), "%s",
+                 error->message ? error->message : "not XML");
+        first->text[strcspn(first->text, "\n")] = '\0';
+    }
 }
 
 int kmr_domxml_read_text(const char *text, size_t len, const char *what,
@@ -181,6 +196,7 @@ int kmr_domxml_read_text(const char *text, size_t len, const char *what,
                          struct kmr_domxml_error *ret_error)
 {
     struct kmr_domxml *dom;
+    struct first_error first = { 0 };
     xmlParserCtxt *ctxt;
     int err;
 
@@ -198,24 +214,16 @@ int kmr_domxml_read_text(const char *text, size_t len, const char *what,
         err = -ENOMEM;
         goto out;
     }
-    ctxt->sax->error = silent;
-    ctxt->sax->warning = silent;
+    /* nothing is fetched, nothing is printed; entity limits are libxml2's */
+    ctxt->_private = &first;
+    ctxt->sax->serror = on_parse_error;
     dom->doc = xmlCtxtReadMemory(ctxt, text, (int)len, NULL, NULL,
                                  XML_PARSE_NONET | XML_PARSE_NOBLANKS |
                                      XML_PARSE_BIG_LINES | XML_PARSE_NOERROR |
                                      XML_PARSE_NOWARNING);
     if (!dom->doc) {
-        char msg[200];
-        size_t n;
-
-        snprintf(msg, sizeof(msg), "%s",
-                 ctxt->lastError.message ? ctxt->lastError.message : "not XML");
-        n = strlen(msg);
-        while (n && msg[n - 1] == '\n') {
-            msg[--n] = '\0';
-        }
-        err = fail(ret_error, what, ctxt->lastError.line, "%s",
-                   len ? msg : "empty");
+        err = fail(ret_error, what, len ? first.line : 0, "%s",
+                   len ? first.text : "empty");
         goto out;
     }
     err = inspect(dom, ret_error);

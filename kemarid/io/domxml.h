@@ -31,7 +31,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KMR_DOMXML_NS "https://github.com/kemari/xmlns/pair/1"
+#define KMR_DOMXML_NS "urn:x-kemari:pair:1"
 #define KMR_DOMXML_TEXT_MAX (1u << 20)
 #define KMR_DOMXML_NAME_MAX 64
 

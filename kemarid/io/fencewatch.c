@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <crm/stonith-ng.h>
+#include <glib-unix.h>
 
 #include "post.h"
 
@@ -317,8 +318,8 @@ static void on_history(stonith_t *st, stonith_event_t *e)
 
 static void on_disconnect(stonith_t *st, stonith_event_t *e)
 {
+    (void)st;
     (void)e;
-    st->state = stonith_disconnected;
     if (mine) {
         mine->lost = true;
     }
@@ -336,42 +337,41 @@ static bool should_stop(struct kmr_fencewatch *watch)
     return ret;
 }
 
-static void serve(struct kmr_fencewatch *watch, stonith_t *st, int fd)
+/*
+ * libstonithd without GLib's main loop (a descriptor and stonith_dispatch())
+ * spins for ever once the fencer has died: its inner loop polls a connection
+ * that is hung up (2.1.5). So: GLib's default context, which nobody else in
+ * the process uses.
+ */
+static void serve(struct kmr_fencewatch *watch, stonith_t *st)
 {
-    struct pollfd fds[2] = { { .fd = fd, .events = POLLIN },
-                             { .fd = watch->stop_fd, .events = POLLIN } };
-
     while (!watch->lost && !should_stop(watch)) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) {
-            break;
-        }
-        if (fds[0].revents & (POLLERR | POLLNVAL)) {
-            break;
-        }
-        if (fds[0].revents && !stonith_dispatch(st)) {
-            break;
-        }
-        if (fds[0].revents & POLLHUP) {
-            break;
-        }
         if (watch->reread) {
             watch->reread = false;
             if (read_history(watch, st) < 0) {
                 break;
             }
         }
+        g_main_context_iteration(NULL, TRUE);
     }
+}
+
+static gboolean on_stop(gint fd, GIOCondition condition, gpointer data)
+{
+    (void)fd;
+    (void)condition;
+    (void)data;
+    return G_SOURCE_CONTINUE; /* it only wakes the loop */
 }
 
 /* Connected, subscribed, history read, in this order: what is confirmed
  * between the last two comes twice at most, and is told apart by its time. */
 static int open_and_serve(struct kmr_fencewatch *watch, stonith_t *st)
 {
-    int fd = -1, rc;
+    int rc = st->cmds->connect(st, CLIENT_NAME, NULL);
 
-    rc = st->cmds->connect(st, CLIENT_NAME, &fd);
-    if (rc < 0 || fd < 0) {
-        return rc < 0 ? rc : -ENOTCONN;
+    if (rc < 0) {
+        return rc;
     }
     watch->lost = watch->reread = false;
     st->cmds->register_notification(st, T_STONITH_NOTIFY_DISCONNECT,
@@ -387,7 +387,7 @@ static int open_and_serve(struct kmr_fencewatch *watch, stonith_t *st)
     }
     if (rc >= 0) {
         tell(watch, true, "");
-        serve(watch, st, fd);
+        serve(watch, st);
         if (!should_stop(watch)) {
             tell(watch, false, "the fencer closed the connection");
         }
@@ -402,8 +402,10 @@ static void *run(void *arg)
 {
     struct kmr_fencewatch *watch = arg;
     int backoff_ms = BACKOFF_MIN_MS;
+    guint stop_source;
 
     mine = watch;
+    stop_source = g_unix_fd_add(watch->stop_fd, G_IO_IN, on_stop, NULL);
     while (!should_stop(watch)) {
         stonith_t *st = stonith_api_new();
         struct pollfd pfd = { .fd = watch->stop_fd, .events = POLLIN };
@@ -425,6 +427,7 @@ static void *run(void *arg)
         backoff_ms =
             backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
     }
+    g_source_remove(stop_source);
     unref(watch);
     return NULL;
 }

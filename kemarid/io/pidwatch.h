@@ -19,12 +19,12 @@
  *     and image files were closed, unless another process shares them (QEMU
  *     forks no child that keeps them). The final fput() runs as task work in
  *     do_exit() (exit_task_work, after exit_files), i.e. before exit_notify();
- *   - linux-aio and io_uring: the aio context dies with exit_mm(), which
- *     waits for its requests (exit_aio); an io_uring ring's teardown is asked
- *     for at the final fput() but *finishes in a kernel worker*: with
- *     io=io_uring a request can land a little after the pidfd is readable.
- *     Bytes that are in a socket's send buffer (NBD) also still travel: the
- *     server's connection ends after them.
+ *   - requests that the kernel works on for it are another matter. A linux-aio
+ *     context is waited for when the last user of the address space goes
+ *     (exit_aio), which another process that just reads /proc/PID can delay;
+ *     io_uring's rings are torn down by a kernel worker after the last
+ *     reference. Bytes in a socket's send buffer (NBD) still travel: the
+ *     server sees them before the end of the connection.
  * So "dead" is: it will issue nothing more. What it had issued to shared
  * storage is settled by the image lock (retry of the activation), by the
  * server's end of the connection, or by the disk check in domxml.h, which

@@ -20,7 +20,8 @@
 #define KMR_QMP_STATES(X)                                                   \
     X(NONE, "none")                                                         \
     X(PREPARING, "preparing")                                               \
-    X(SYNCING, "syncing") X(PROTECTED, "protected") X(HOLDING, "holding")   \
+    X(SYNCING, "syncing")                                                   \
+    X(PROTECTED, "protected") X(HOLDING, "holding")                         \
         X(HANDING_OVER, "handing-over") X(HANDED_OVER, "handed-over")       \
             X(SYNCHRONISED, "synchronised") X(PRIMARY_LOST, "primary-lost") \
                 X(TAKING_OVER, "taking-over") X(RUNNING, "running")         \

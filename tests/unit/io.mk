@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of kemarid/io. The two .sh run against a real libvirtd and a real
+# fencer, each in namespaces of its own (77: not possible here).
+
+EXTRA_DIST += tests/unit/libvirt-sandbox tests/unit/test_virt.sh \
+	tests/unit/test_fencewatch.sh
+
+if HAVE_CMOCKA
+check_LIBRARIES += tests/unit/libkmrio.a
+tests_unit_libkmrio_a_SOURCES = $(kemari_io_sources)
+tests_unit_libkmrio_a_CPPFLAGS = $(AM_CPPFLAGS)
+tests_unit_libkmrio_a_CFLAGS = $(AM_CFLAGS) $(ALL_LIB_CFLAGS)
+io_test_libs = tests/unit/libkmrio.a $(QB_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) \
+	$(JANSSON_LIBS) $(UUID_LIBS) $(FENCING_LIBS) $(CMOCKA_LIBS) -lpthread
+io_test_cflags = $(AM_CFLAGS) $(ALL_LIB_CFLAGS) $(CMOCKA_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_attr
+tests_unit_test_attr_SOURCES = tests/unit/test_attr.c tests/unit/loop_help.h
+tests_unit_test_attr_CFLAGS = $(io_test_cflags)
+tests_unit_test_attr_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_child
+tests_unit_test_child_SOURCES = tests/unit/test_child.c tests/unit/loop_help.h
+tests_unit_test_child_CFLAGS = $(io_test_cflags)
+tests_unit_test_child_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_domxml
+tests_unit_test_domxml_SOURCES = tests/unit/test_domxml.c tests/unit/loop_help.h
+tests_unit_test_domxml_CFLAGS = $(io_test_cflags)
+tests_unit_test_domxml_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_qmp
+tests_unit_test_qmp_SOURCES = tests/unit/test_qmp.c tests/unit/loop_help.h
+tests_unit_test_qmp_CFLAGS = $(io_test_cflags)
+tests_unit_test_qmp_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_virt_loop
+tests_unit_test_virt_loop_SOURCES = tests/unit/test_virt_loop.c tests/unit/loop_help.h
+tests_unit_test_virt_loop_CFLAGS = $(io_test_cflags)
+tests_unit_test_virt_loop_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_virt
+tests_unit_test_virt_SOURCES = tests/unit/test_virt.c tests/unit/loop_help.h
+tests_unit_test_virt_CFLAGS = $(io_test_cflags)
+tests_unit_test_virt_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_fencewatch
+tests_unit_test_fencewatch_SOURCES = tests/unit/test_fencewatch.c tests/unit/loop_help.h
+tests_unit_test_fencewatch_CFLAGS = $(io_test_cflags)
+tests_unit_test_fencewatch_LDADD = $(io_test_libs)
+
+TESTS += tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
+	tests/unit/test_qmp tests/unit/test_virt_loop \
+	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
+endif
