@@ -53,9 +53,11 @@ const char *kmr_virt_state_text(enum kmr_virt_state state);
  * Only `by_guest` means a power-off: a SIGTERM from anyone, and libvirt's own
  * destroy, emit SHUTDOWN without it, and then STOPPED with `how` SHUTDOWN or
  * DESTROYED. The pidfd (pidwatch.h) is quicker than STOPPED (1 ms after a
- * SIGKILL against 10) and tells no reason: when it reports the death and
- * neither SHUTDOWN was seen nor we killed it, and libvirt is connected, wait
- * for the STOPPED event for some 100 ms before calling it a crash. With
+ * SIGKILL against 10 to 210, libvirtd looks every 200 ms) and tells no reason.
+ * libvirtd queues SHUTDOWN before it kills, so it comes before the pidfd or a
+ * few ms after it: when the death is seen and neither SHUTDOWN was nor did we
+ * kill it, and libvirt is connected, wait some 30 ms for one before calling
+ * it a crash; STOPPED only confirms. With
  * libvirtd away a power-off can't end the process at all: it stays paused.
  */
 #define KMR_VIRT_EVENTS(X)                                                   \

@@ -429,10 +429,9 @@ static void test_check_file(void **state)
     has(findings, "emulator /nonexistent/qemu: No such file");
     has(findings, "qemu-patches/build");
 
-    emu = fake_emulator(
-        dir, "patched",
-        QMP_START
-        "echo '{\"return\":[{\"name\":\"stop\"},{\"name\":\"query-kemari\"}]}'");
+    emu = fake_emulator(dir, "patched",
+                        QMP_START "echo '{\"return\":[{\"name\":\"stop\"},"
+                                  "{\"name\":\"query-kemari\"}]}'");
     check_with(xml, emu, NULL);
     has(findings, "is the patched emulator (QEMU 7.2.3)");
     emu = fake_emulator(dir, "unpatched",

@@ -17,22 +17,22 @@ if [ "${1-}" != --inside ]; then
     program=$(realpath "$program")
     scratch=$(mktemp -d)
     trap 'rmdir "$scratch"' EXIT
-    SCRATCH=$scratch unshare -m -p -n -u -i --fork --kill-child \
+    KMR_TMP=$scratch unshare -m -p -n -u -i --fork --kill-child \
         --propagation private "$(realpath "$0")" --inside "$program"
     exit
 fi
 
-mount -t tmpfs -o mode=755 kemari-test "$SCRATCH"
+mount -t tmpfs -o mode=755 kemari-test "$KMR_TMP"
 mount -t proc proc /proc
 for dir in run dev/shm etc/corosync var/lib/corosync var/log/corosync \
     var/lib/pacemaker var/log/pacemaker; do
     mkdir -p "/$dir"
     mount -t tmpfs -o mode=1777 kemari-test "/$dir"
 done
-mkdir -p /run/crm "$SCRATCH/upper" "$SCRATCH/work" \
+mkdir -p /run/crm "$KMR_TMP/upper" "$KMR_TMP/work" \
     /var/lib/pacemaker/{cib,blackbox,pengine,cores}
 chown -R hacluster:haclient /run/crm /var/lib/pacemaker
-mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" \
+mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$KMR_TMP/upper,workdir=$KMR_TMP/work" \
     kemari-test /usr/sbin
 cat >/usr/sbin/fence_kemari_test <<'EOF'
 #!/bin/sh
@@ -81,32 +81,32 @@ logging {
     to_stderr: yes
 }
 EOF
-corosync -f >"$SCRATCH/corosync.log" 2>&1 &
+corosync -f >"$KMR_TMP/corosync.log" 2>&1 &
 for ((i = 0; i < 100; i++)); do
     corosync-quorumtool -s >/dev/null 2>&1 && break
     sleep 0.1
 done
-corosync-quorumtool -s >/dev/null || { cat "$SCRATCH/corosync.log"; exit 1; }
+corosync-quorumtool -s >/dev/null || { cat "$KMR_TMP/corosync.log"; exit 1; }
 
-cat >"$SCRATCH/start" <<'EOF'
+cat >"$KMR_TMP/start" <<'EOF'
 #!/bin/sh
-setsid /usr/lib/pacemaker/pacemaker-fenced -c -l "$SCRATCH/fenced.log" \
-    >"$SCRATCH/fenced.out" 2>&1 </dev/null &
-echo $! >"$SCRATCH/fenced.pid"
+setsid /usr/lib/pacemaker/pacemaker-fenced -c -l "$KMR_TMP/fenced.log" \
+    >"$KMR_TMP/fenced.out" 2>&1 </dev/null &
+echo $! >"$KMR_TMP/fenced.pid"
 i=0
 until stonith_admin --register dev-test --agent fence_kemari_test \
     --option pcmk_host_list="node8 node9 stubborn" >/dev/null 2>&1; do
     i=$((i + 1))
-    [ $i -lt 100 ] || { cat "$SCRATCH/fenced.log"; exit 1; }
+    [ $i -lt 100 ] || { cat "$KMR_TMP/fenced.log"; exit 1; }
     sleep 0.1
 done
 EOF
-cat >"$SCRATCH/stop" <<'EOF'
+cat >"$KMR_TMP/stop" <<'EOF'
 #!/bin/sh
-kill -KILL "$(cat "$SCRATCH/fenced.pid")"
+kill -KILL "$(cat "$KMR_TMP/fenced.pid")"
 EOF
-chmod +x "$SCRATCH/start" "$SCRATCH/stop"
-export FENCER_START=$SCRATCH/start FENCER_STOP=$SCRATCH/stop
+chmod +x "$KMR_TMP/start" "$KMR_TMP/stop"
+export FENCER_START=$KMR_TMP/start FENCER_STOP=$KMR_TMP/stop
 "$FENCER_START"
 shift
-"$@" || { rc=$?; tail -40 "$SCRATCH/fenced.log"; exit $rc; }
+"$@" || { rc=$?; tail -40 "$KMR_TMP/fenced.log"; exit $rc; }

@@ -17,8 +17,8 @@ static void test_event(void **state)
     (void)state;
     assert_int_equal(
         kmr_qmp_parse_event(
-            "{\"state\":\"preparing\",\"instance\":\"" UUID_A
-            "\",\"checkpoint\":"
+            "{\"state\":\"preparing\",\"instance\":"
+            "\"" UUID_A "\",\"checkpoint\":"
             "41,\"role\":\"primary\",\"reason\":\"a\\nb\",\"generation\":8}",
             &st),
         0);
@@ -73,11 +73,13 @@ static void test_query(void **state)
     assert_int_equal(
         kmr_qmp_parse_query(
             "{\"return\":{\"role\":\"standby\",\"state\":\"synchronised\","
-            "\"generation\":3,\"instance\":\"" UUID_A "\",\"peer\":\"" UUID_B
+            "\"generation\":3,\"instance\":"
+            "\"" UUID_A "\",\"peer\":\"" UUID_B
             "\",\"reason\":\"\",\"checkpoint\":9,\"checkpoints\":10,"
             "\"freeze-us\":{\"p50\":1,\"p95\":2,\"p99\":3,\"max\":4},"
             "\"ack-us\":{\"p50\":5,\"p95\":6,\"p99\":7,\"max\":8},\"pages\":11,"
-            "\"bytes\":12,\"held-requests\":13,\"held-packets\":14,\"lag-ms\":15,"
+            "\"bytes\":12,\"held-requests\":13,\"held-packets\":14,"
+            "\"lag-ms\":15,"
             "\"new-member\":true},\"id\":\"x\"}",
             &st),
         0);
@@ -90,10 +92,10 @@ static void test_query(void **state)
     assert_int_equal(st.lag_ms, 15);
     assert_int_equal(kmr_qmp_parse_query("{\"error\":{}}", &st), -EBADMSG);
     assert_int_equal(
-        kmr_qmp_parse_query(
-            "{\"return\":{\"role\":\"none\",\"state\":\"none\",\"generation\":0,"
-            "\"lag-ms\":\"x\"}}",
-            &st),
+        kmr_qmp_parse_query("{\"return\":{\"role\":\"none\",\"state\":\"none\","
+                            "\"generation\":0,"
+                            "\"lag-ms\":\"x\"}}",
+                            &st),
         -EBADMSG);
 }
 
@@ -147,14 +149,12 @@ static void test_commands(void **state)
     (void)state;
     assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, text, sizeof(text)), 0);
     assert_string_equal(
-        text,
-        "{\"execute\":\"x-kemari-prepare\",\"arguments\":{\"instance\":\"" UUID_A
-        "\",\"generation\":7,\"peer\":\"" UUID_B "\"}}");
+        text, "{\"execute\":\"x-kemari-prepare\",\"arguments\":{\"instance\":"
+              "\"" UUID_A "\",\"generation\":7,\"peer\":\"" UUID_B "\"}}");
     assert_int_equal(kmr_qmp_takeover(UUID_A, 8, text, sizeof(text)), 0);
     assert_string_equal(
-        text,
-        "{\"execute\":\"x-kemari-takeover\",\"arguments\":{\"instance\":\"" UUID_A
-        "\",\"generation\":8}}");
+        text, "{\"execute\":\"x-kemari-takeover\",\"arguments\":{\"instance\":"
+              "\"" UUID_A "\",\"generation\":8}}");
     assert_int_equal(kmr_qmp_release(UUID_A, 9, text, sizeof(text)), 0);
     assert_non_null(strstr(text, "x-kemari-release"));
     assert_int_equal(kmr_qmp_handover(UUID_A, 9, text, sizeof(text)), 0);
