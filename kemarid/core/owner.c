@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/pair_priv.h"
+
+#include "core/text.h"
+
+/* The owner's side of a pair: from the boot to the last order. */
+
+/* The back-off after `failures` in a row. */
+static uint64_t backoff_ms(unsigned failures)
+{
+    uint64_t ms = KMR_BACKOFF_MIN_MS;
+
+    while (failures-- > 1 && ms < KMR_BACKOFF_MAX_MS) {
+        ms *= 2;
+    }
+    return ms < KMR_BACKOFF_MAX_MS ? ms : KMR_BACKOFF_MAX_MS;
+}
+
+static void forget_candidate(struct kmr_pair *pair)
+{
+    pair->peer[0] = '\0';
+    pair->peer_node[0] = '\0';
+    pair->dropped = false;
+}
+
+void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+    uint64_t now_ms = step->event->now_ms;
+    struct kmr_peer *peer = kmr_step_peer(step, pair->peer_node);
+    struct kmr_effect *effect = kmr_step_effect(step, KMR_EFFECT_DROP);
+    char text[KMR_REASON_MAX] = "standby on ";
+
+    kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
+    kmr_text_set(effect->reason, sizeof(effect->reason),
+                 "given up by the owner");
+    pair->failures++;
+    pair->retry_ms = now_ms + KMR_BACKOFF_MIN_MS / 2;
+    if (peer) {
+        peer->avoid_until_ms = now_ms + backoff_ms(pair->failures);
+    }
+    kmr_text_add(text, sizeof(text), pair->peer_node);
+    kmr_text_add(text, sizeof(text), ": ");
+    kmr_text_add(text, sizeof(text), reason);
+    forget_candidate(pair);
+    pair->order = KMR_ORDER_NONE;
+    pair->engine = KMR_ENGINE_NONE;
+    kmr_step_move(step, KMR_PHASE_SOLO, text);
+}
+
+void kmr_owner_down(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+
+    kmr_text_set(pair->down_id, sizeof(pair->down_id), pair->instance);
+    kmr_step_effect(step, KMR_EFFECT_PERSIST);
+    pair->claim = KMR_CLAIM_NONE;
+    kmr_step_kill(step, reason);
+}
+
+void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+
+    if (!kmr_phase_may_move(pair->phase, KMR_PHASE_SHUTTING_DOWN)) {
+        if (pair->phase != KMR_PHASE_SHUTTING_DOWN) {
+            kmr_owner_down(step, reason);
+        }
+        return;
+    }
+    if (pair->phase == KMR_PHASE_HOLDING) {
+        /* It may never answer: its disk is held. */
+        kmr_owner_down(step, reason);
+        return;
+    }
+    kmr_step_move(step, KMR_PHASE_SHUTTING_DOWN, reason);
+    kmr_step_within(step, KMR_SHUTDOWN_MS);
+    kmr_step_order(step, KMR_ORDER_SHUTDOWN, 0);
+}
+
+void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+    enum kmr_gate gate = KMR_GATE_OK;
+
+    pair->handover_wanted = false;
+    if (!pair->quorate) {
+        gate = KMR_GATE_NO_QUORUM;
+    } else if (pair->record.mode != KMR_MODE_PAIRED ||
+               pair->record.standby.dead) {
+        gate = KMR_GATE_NOT_STANDBY;
+    }
+    if (gate != KMR_GATE_OK) {
+        char text[KMR_REASON_MAX] = "no handover: ";
+
+        kmr_text_add(text, sizeof(text), kmr_gate_text(gate));
+        kmr_step_note(step, text);
+        return;
+    }
+    kmr_step_move(step, KMR_PHASE_HANDING_OVER, reason);
+    kmr_step_within(step, KMR_HANDOVER_MS);
+    kmr_step_order(step, KMR_ORDER_HANDOVER, kmr_step_next_generation(step));
+}
+
+static void invite(struct kmr_step *step, const struct kmr_peer *peer)
+{
+    struct kmr_pair *pair = step->pair;
+    struct kmr_effect *effect;
+    uint64_t generation = kmr_step_next_generation(step);
+    char text[KMR_REASON_MAX] = "a standby is started on ";
+
+    kmr_text_set(pair->peer, sizeof(pair->peer), step->event->fresh);
+    kmr_text_set(pair->peer_node, sizeof(pair->peer_node), peer->node);
+    pair->dropped = false;
+    pair->engine_generation = generation;
+    kmr_text_add(text, sizeof(text), peer->node);
+    kmr_step_move(step, KMR_PHASE_INVITING, text);
+    kmr_step_within(step, KMR_READY_MS);
+    effect = kmr_step_effect(step, KMR_EFFECT_INVITE);
+    kmr_text_set(effect->node, sizeof(effect->node), peer->node);
+    kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
+    kmr_text_set(effect->peer, sizeof(effect->peer), pair->instance);
+    effect->generation = generation;
+}
+
+static void consider_solo(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    uint64_t now_ms = step->event->now_ms;
+
+    if (now_ms >= pair->retry_ms) {
+        pair->retry_ms = 0;
+    }
+    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
+        struct kmr_peer *peer = &pair->peers[i];
+
+        if (now_ms >= peer->avoid_until_ms) {
+            peer->avoid_until_ms = 0;
+        }
+    }
+    if (pair->retry_ms != 0 || !pair->quorate || !pair->synced ||
+        pair->claim != KMR_CLAIM_NONE) {
+        return;
+    }
+    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
+        const struct kmr_peer *peer = &pair->peers[i];
+
+        if (peer->node[0] != '\0' && peer->present && peer->started &&
+            peer->idle && peer->avoid_until_ms == 0) {
+            invite(step, peer);
+            return;
+        }
+    }
+}
+
+static void consider_candidate(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_peer *peer = kmr_pair_peer(pair, pair->peer_node);
+
+    if (pair->peer_node[0] != '\0' && (!peer || !peer->present)) {
+        kmr_owner_lost_candidate(step, "its node left the group");
+    } else if (kmr_step_expired(step)) {
+        kmr_owner_lost_candidate(step, pair->phase == KMR_PHASE_INVITING ?
+                                           "not ready in time" :
+                                           "not in step in time");
+    }
+}
+
+static void consider_protected(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    enum kmr_gate gate;
+
+    if (pair->record.mode == KMR_MODE_PAIRED) {
+        if (pair->record.standby.dead) {
+            pair->retry_ms = 0;
+            kmr_step_move(step, KMR_PHASE_HOLDING, "the standby died");
+        } else if (pair->handover_wanted) {
+            kmr_owner_hand_over(step, "demoted by Pacemaker");
+        }
+        return;
+    }
+    if (pair->claim != KMR_CLAIM_NONE) {
+        return;
+    }
+    gate = kmr_step_gate(step, KMR_CLAIM_PAIR);
+    if (gate != KMR_GATE_OK) {
+        kmr_step_held(step, KMR_CLAIM_PAIR, gate);
+        return;
+    }
+    kmr_step_claim(step, KMR_CLAIM_PAIR);
+}
+
+static void consider_holding(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    uint64_t now_ms = step->event->now_ms;
+    const struct kmr_peer *peer;
+    struct kmr_effect *effect;
+    enum kmr_gate gate;
+
+    if (pair->retry_ms != 0 && now_ms >= pair->retry_ms) {
+        pair->retry_ms = 0;
+    }
+    if (pair->order != KMR_ORDER_NONE || pair->claim != KMR_CLAIM_NONE ||
+        pair->retry_ms != 0) {
+        return;
+    }
+    if (pair->record.mode == KMR_MODE_SOLO) {
+        /* Nobody may take over under such a record: R1(b). */
+        uint64_t generation = pair->record.generation;
+
+        if (generation <= pair->engine_generation) {
+            generation = pair->engine_generation + 1;
+        }
+        kmr_step_order(step, KMR_ORDER_RELEASE, generation);
+        return;
+    }
+    gate = kmr_step_gate(step, KMR_CLAIM_SOLO);
+    if (gate == KMR_GATE_OK) {
+        kmr_step_claim(step, KMR_CLAIM_SOLO);
+        return;
+    }
+    kmr_step_held(step, KMR_CLAIM_SOLO, gate);
+    peer = kmr_pair_peer(pair, pair->record.standby.node);
+    if (gate != KMR_GATE_STANDBY_ALIVE || !peer || !peer->present ||
+        pair->dropped) {
+        return;
+    }
+    /* The standby's node lives: its kemarid can make sure, and say so. */
+    if (now_ms < pair->since_ms + KMR_LOST_MS) {
+        pair->deadline_ms = pair->since_ms + KMR_LOST_MS;
+        return;
+    }
+    pair->deadline_ms = 0;
+    pair->dropped = true;
+    effect = kmr_step_effect(step, KMR_EFFECT_DROP);
+    kmr_text_set(effect->id, sizeof(effect->id), pair->record.standby.id);
+    kmr_text_set(effect->reason, sizeof(effect->reason),
+                 "the owner lost the connection to it");
+}
+
+void kmr_owner_consider(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    if (!kmr_inst_is(&pair->record.owner, pair->instance) ||
+        pair->record.mode == KMR_MODE_DOWN) {
+        kmr_step_kill(step, pair->phase == KMR_PHASE_HANDED_OVER ?
+                                "handed over" :
+                                "another instance is the owner");
+        return;
+    }
+    if (pair->record.owner.dead) {
+        /* Whoever said so, others have acted on it. */
+        kmr_step_kill(step, "this instance was declared dead");
+        return;
+    }
+    switch (pair->phase) {
+    case KMR_PHASE_SOLO:
+        consider_solo(step);
+        break;
+    case KMR_PHASE_INVITING:
+    case KMR_PHASE_SYNCING:
+        consider_candidate(step);
+        break;
+    case KMR_PHASE_PROTECTED:
+        consider_protected(step);
+        break;
+    case KMR_PHASE_HOLDING:
+        consider_holding(step);
+        break;
+    case KMR_PHASE_HANDING_OVER:
+    case KMR_PHASE_HANDED_OVER:
+        if (pair->record.standby.dead) {
+            pair->retry_ms = 0;
+            kmr_step_move(step, KMR_PHASE_HOLDING,
+                          "the standby died in the handover");
+        } else if (kmr_step_expired(step)) {
+            pair->deadline_ms = 0;
+            kmr_step_note(step, "the handover leads to nothing so far");
+        }
+        break;
+    case KMR_PHASE_SHUTTING_DOWN:
+        if (kmr_step_expired(step)) {
+            kmr_owner_down(step, "the guest did not power off in time");
+        }
+        break;
+    case KMR_PHASE_BOOTING:
+    case KMR_PHASE_TAKING_OVER:
+        if (kmr_step_expired(step) && pair->order == KMR_ORDER_NONE) {
+            /* `expired` stays, so that the answer is taken for one. */
+            kmr_step_order(step, KMR_ORDER_QUERY, 0);
+        }
+        break;
+    case KMR_PHASE_STOPPED:
+    case KMR_PHASE_IDLE:
+    case KMR_PHASE_ADOPTING:
+    case KMR_PHASE_STANDBY_STARTING:
+    case KMR_PHASE_STANDBY_PREPARING:
+    case KMR_PHASE_STANDBY_READY:
+    case KMR_PHASE_STANDBY_SYNCING:
+    case KMR_PHASE_SYNCHRONISED:
+    case KMR_PHASE_PRIMARY_LOST:
+    case KMR_PHASE_KILLING:
+    case KMR_PHASE_COUNT:
+        break;
+    }
+}
+
+void kmr_owner_invited(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    char text[KMR_REASON_MAX] = "the standby on ";
+
+    if (!kmr_text_same(pair->peer, step->event->id) ||
+        pair->peer[0] == '\0' ||
+        (pair->phase != KMR_PHASE_INVITING &&
+         pair->phase != KMR_PHASE_SYNCING)) {
+        return;
+    }
+    if (step->event->type == KMR_EVENT_REFUSED) {
+        kmr_owner_lost_candidate(step, step->event->reason);
+        return;
+    }
+    if (pair->phase == KMR_PHASE_SYNCING) {
+        return;
+    }
+    kmr_text_add(text, sizeof(text), pair->peer_node);
+    kmr_text_add(text, sizeof(text), " is ready");
+    kmr_step_move(step, KMR_PHASE_SYNCING, text);
+    kmr_step_within(step, KMR_SYNC_MS);
+    kmr_step_order(step, KMR_ORDER_SYNC, pair->engine_generation);
+}
+
+void kmr_owner_done(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_event *event = step->event;
+
+    switch (event->order) {
+    case KMR_ORDER_CREATE_PRIMARY:
+        if (pair->phase != KMR_PHASE_BOOTING) {
+            break;
+        }
+        if (event->flag) {
+            kmr_step_effect(step, KMR_EFFECT_PERSIST);
+            kmr_step_move(step, KMR_PHASE_SOLO, "the guest boots");
+        } else {
+            pair->promote = false;
+            kmr_text_set(pair->failure, sizeof(pair->failure),
+                         event->reason);
+            kmr_owner_down(step, event->reason);
+        }
+        break;
+    case KMR_ORDER_SYNC:
+        if (pair->phase == KMR_PHASE_SYNCING && !event->flag) {
+            kmr_owner_lost_candidate(step, event->reason);
+        }
+        break;
+    case KMR_ORDER_RELEASE:
+        if (pair->phase != KMR_PHASE_HOLDING) {
+            break;
+        }
+        if (event->flag) {
+            forget_candidate(pair);
+            kmr_step_move(step, KMR_PHASE_SOLO, "runs on without a standby");
+        } else {
+            pair->retry_ms = event->now_ms + KMR_BACKOFF_MIN_MS;
+            kmr_step_note(step, event->reason);
+        }
+        break;
+    case KMR_ORDER_TAKEOVER:
+        if (pair->phase != KMR_PHASE_TAKING_OVER) {
+            break;
+        }
+        if (event->flag) {
+            kmr_step_within(step, KMR_ORDER_MS);
+        } else if (event->maybe) {
+            /* The last copy: ask what became of it. */
+            kmr_step_within(step, KMR_BACKOFF_MIN_MS);
+        } else {
+            kmr_step_kill(step, event->reason);
+        }
+        break;
+    case KMR_ORDER_HANDOVER:
+        if (pair->phase == KMR_PHASE_HANDING_OVER && !event->flag) {
+            kmr_step_move(step, KMR_PHASE_PROTECTED, event->reason);
+            kmr_step_order(step, KMR_ORDER_QUERY, 0);
+        }
+        break;
+    case KMR_ORDER_SHUTDOWN:
+        if (pair->phase == KMR_PHASE_SHUTTING_DOWN && !event->flag) {
+            kmr_owner_down(step, event->reason);
+        }
+        break;
+    case KMR_ORDER_QUERY:
+        if (pair->phase == KMR_PHASE_TAKING_OVER) {
+            kmr_step_within(step, KMR_BACKOFF_MIN_MS);
+        }
+        break;
+    case KMR_ORDER_NONE:
+    case KMR_ORDER_CREATE_STANDBY:
+    case KMR_ORDER_PREPARE:
+        break;
+    }
+}
+
+static void hold(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+
+    pair->retry_ms = 0;
+    pair->dropped = false;
+    kmr_step_move(step, KMR_PHASE_HOLDING,
+                  reason[0] != '\0' ? reason : "the stream broke");
+}
+
+void kmr_owner_engine(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_event *event = step->event;
+    struct kmr_effect *effect;
+
+    switch (event->engine) {
+    case KMR_ENGINE_NONE:
+        if (pair->phase == KMR_PHASE_SYNCING &&
+            pair->order != KMR_ORDER_SYNC) {
+            kmr_owner_lost_candidate(step, event->reason);
+        } else if (pair->phase == KMR_PHASE_TAKING_OVER &&
+                   event->role == KMR_ENGINE_ROLE_NONE) {
+            kmr_step_move(step, KMR_PHASE_SOLO, "took over, the guest runs");
+        }
+        break;
+    case KMR_ENGINE_PROTECTED:
+        if (pair->phase == KMR_PHASE_SYNCING) {
+            char text[KMR_REASON_MAX] = "standby on ";
+
+            pair->failures = 0;
+            kmr_text_add(text, sizeof(text), pair->peer_node);
+            kmr_text_add(text, sizeof(text), " acknowledged checkpoint ");
+            kmr_text_add_u64(text, sizeof(text), event->checkpoint);
+            kmr_step_move(step, KMR_PHASE_PROTECTED, text);
+        }
+        break;
+    case KMR_ENGINE_HOLDING:
+        if (pair->phase == KMR_PHASE_SYNCING ||
+            pair->phase == KMR_PHASE_PROTECTED ||
+            pair->phase == KMR_PHASE_HANDING_OVER) {
+            hold(step, event->reason);
+        }
+        break;
+    case KMR_ENGINE_HANDED_OVER:
+        if (pair->phase == KMR_PHASE_HANDING_OVER) {
+            kmr_step_move(step, KMR_PHASE_HANDED_OVER,
+                          "frozen, the standby has all of it");
+            kmr_step_within(step, KMR_HANDOVER_MS);
+            effect = kmr_step_effect(step, KMR_EFFECT_FROZEN);
+            kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
+            effect->generation = pair->record.generation;
+        }
+        break;
+    case KMR_ENGINE_RUNNING:
+        if (pair->phase == KMR_PHASE_TAKING_OVER) {
+            forget_candidate(pair);
+            kmr_step_move(step, KMR_PHASE_SOLO, "took over, the guest runs");
+        }
+        break;
+    case KMR_ENGINE_FAILED:
+        if (pair->phase == KMR_PHASE_TAKING_OVER) {
+            kmr_step_kill(step, event->reason);
+        }
+        break;
+    case KMR_ENGINE_SYNCHRONISED:
+    case KMR_ENGINE_PRIMARY_LOST:
+        if (pair->phase == KMR_PHASE_TAKING_OVER &&
+            pair->order == KMR_ORDER_NONE && kmr_step_expired(step)) {
+            kmr_step_order(step, KMR_ORDER_TAKEOVER,
+                           pair->record.generation);
+        }
+        break;
+    case KMR_ENGINE_PREPARING:
+    case KMR_ENGINE_SYNCING:
+    case KMR_ENGINE_HANDING_OVER:
+    case KMR_ENGINE_TAKING_OVER:
+    case KMR_ENGINE_COUNT:
+        break;
+    }
+}

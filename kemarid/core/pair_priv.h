@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef KMR_CORE_PAIR_PRIV_H
+#define KMR_CORE_PAIR_PRIV_H
+
+/* What the files of the pair's state machine share. */
+
+#include "core/pair.h"
+
+/* One step under way. */
+struct kmr_step {
+    struct kmr_pair *pair;
+    const struct kmr_event *event;
+    struct kmr_effects *effects;
+};
+
+struct kmr_effect *kmr_step_effect(struct kmr_step *step,
+                                   enum kmr_effect_type type);
+void kmr_step_move(struct kmr_step *step, enum kmr_phase to,
+                   const char *reason);
+void kmr_step_note(struct kmr_step *step, const char *reason);
+/* Deadline of the phase, from now; 0: none. */
+void kmr_step_within(struct kmr_step *step, uint32_t ms);
+bool kmr_step_expired(const struct kmr_step *step);
+/* A generation above everything that the engine or the record has seen. */
+uint64_t kmr_step_next_generation(const struct kmr_step *step);
+void kmr_step_order(struct kmr_step *step, enum kmr_order order,
+                    uint64_t generation);
+void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim);
+/* The gate for `claim`, quorum included. */
+enum kmr_gate kmr_step_gate(const struct kmr_step *step,
+                            enum kmr_claim claim);
+/* Notes once why `claim` has to wait. */
+void kmr_step_held(struct kmr_step *step, enum kmr_claim claim,
+                   enum kmr_gate gate);
+/* Kill our QEMU; KILLING until it is reaped. */
+void kmr_step_kill(struct kmr_step *step, const char *reason);
+struct kmr_peer *kmr_step_peer(struct kmr_step *step, const char *node);
+
+/* Facts have changed: is there anything to do? */
+void kmr_owner_consider(struct kmr_step *step);
+void kmr_standby_consider(struct kmr_step *step);
+
+/* Events about our QEMU, by side. */
+void kmr_owner_engine(struct kmr_step *step);
+void kmr_standby_engine(struct kmr_step *step);
+void kmr_owner_done(struct kmr_step *step);
+void kmr_standby_done(struct kmr_step *step);
+void kmr_owner_invited(struct kmr_step *step); /* READY, REFUSED */
+void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason);
+void kmr_owner_hand_over(struct kmr_step *step, const char *reason);
+void kmr_owner_shut_down(struct kmr_step *step, const char *reason);
+void kmr_owner_down(struct kmr_step *step, const char *reason);
+void kmr_standby_invite(struct kmr_step *step);
+void kmr_pair_adopted(struct kmr_step *step);
+
+#endif

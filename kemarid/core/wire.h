@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef KMR_CORE_WIRE_H
+#define KMR_CORE_WIRE_H
+
+/*
+ * Messages between the kemarids. Big-endian, versioned; every length and
+ * count from the peer is checked before it is used. A message of another
+ * version is refused as a whole.
+ *
+ *   u32 magic "KMRD", u16 version, u16 type, u32 length (all of it),
+ *   str node, u64 boot, then the body of its type
+ *   (str: u16 length, bytes without NUL; blob: u32 length, bytes)
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/pair.h"
+
+#define KMR_WIRE_MAGIC 0x4b4d5244u
+#define KMR_WIRE_VERSION 1
+#define KMR_WIRE_MAX (512u * 1024)     /* bytes of a message */
+#define KMR_WIRE_XML_MAX (384u * 1024) /* bytes of an XML */
+#define KMR_WIRE_PAIRS_MAX 32          /* pairs in one STATUS */
+#define KMR_WIRE_HEADER 12
+
+#define KMR_MSGS(X)                                                           \
+    X(STATUS, "status")     /* pairs of the sender; `last`: the end */        \
+    X(CLAIM, "claim")                                                         \
+    X(DEATH, "death")                                                         \
+    X(FROZEN, "frozen")                                                       \
+    X(INVITE, "invite")                                                       \
+    X(READY, "ready")                                                         \
+    X(REFUSE, "refuse")                                                       \
+    X(DROP, "drop")                                                           \
+    X(HANDOVER, "handover")                                                   \
+    X(EVENT, "event")       /* a transition, for `kemarictl events` */
+
+enum kmr_msg_type {
+#define X(name, text) KMR_MSG_##name,
+    KMR_MSGS(X)
+#undef X
+    KMR_MSG_COUNT
+};
+const char *kmr_msg_text(enum kmr_msg_type type);
+
+struct kmr_quantiles {
+    uint64_t p50, p95, p99, max;
+};
+
+/* What one node says of one pair. */
+struct kmr_pair_status {
+    char vm[KMR_VM_MAX];
+    uint8_t phase, want;
+    char instance[KMR_UUID_MAX];
+    char reason[KMR_REASON_MAX];
+    struct kmr_record record;
+    uint32_t progress; /* percent */
+    uint64_t checkpoints, lag_ms;
+    struct kmr_quantiles freeze_us, ack_us;
+};
+
+struct kmr_msg {
+    enum kmr_msg_type type;
+    char node[KMR_NODE_MAX]; /* sender */
+    uint64_t boot;
+    char vm[KMR_VM_MAX];
+    char id[KMR_UUID_MAX];
+    char peer[KMR_UUID_MAX];
+    char target[KMR_NODE_MAX];
+    uint64_t generation, base;
+    struct kmr_record record;
+    char reason[KMR_REASON_MAX];
+    char address[KMR_NODE_MAX]; /* READY: "tcp:ADDR:PORT" */
+    const char *xml;            /* INVITE; not NUL-terminated when decoded */
+    uint32_t xml_len;
+    char from[32], to[32]; /* EVENT */
+    uint64_t time_us, mono_us;
+    bool last; /* STATUS */
+    uint16_t count;
+    struct kmr_pair_status *pairs; /* room for KMR_WIRE_PAIRS_MAX */
+};
+
+/* Bytes written, or 0: no room, or something is too long. */
+size_t kmr_wire_encode(const struct kmr_msg *msg, uint8_t *buf, size_t size);
+
+/* False: malformed. `msg->pairs` is to be set beforehand; `msg->xml` points
+ * into `buf`. Names, UUIDs and enums are checked. */
+bool kmr_wire_decode(const uint8_t *buf, size_t len, struct kmr_msg *msg);
+
+#endif
