@@ -184,6 +184,7 @@ static void check_interface(struct ctx *ctx, const xmlNode *nic)
             "type='user': its connections end at a takeover; use a bridge "
             "where the guest serves others");
     }
+    check_models(ctx, nic);
     is_virtio = kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
                              sizeof(value)) &&
                 strncmp(value, "virtio", 6) == 0;
@@ -222,29 +223,99 @@ static const struct {
     { "crypto", "a crypto device's state can't be copied: remove it" },
     { "iommu", "an IOMMU can't be protected yet: remove it" },
     { "nvram", "a writable NVRAM can't be held: remove it" },
+    { "rng", "virtio-rng can't be protected yet: remove it" },
+    { "sound", "a sound card can't be protected yet: remove it" },
+    { "watchdog", "a watchdog device can't be protected yet: remove it" },
+    { "hub", "a USB hub can't be protected yet: remove it" },
 };
+
+/* Where the engine knows some models only (its migration/kemari-devices.c). */
+static const struct {
+    const char *element, *when, *when_is; /* only if this attribute is that */
+    const char *child, *attr; /* where the model stands; child may be NULL */
+    const char *known[6];     /* first: what to say instead */
+    bool required;            /* libvirt's default is none of them */
+} models[] = {
+    { "interface",
+      NULL,
+      NULL,
+      "model",
+      "type",
+      { "virtio", "virtio-transitional", "virtio-non-transitional" },
+      true },
+    { "memballoon", NULL, NULL, NULL, "model", { "none" }, true },
+    { "video", NULL, NULL, "model", "type", { "vga", "bochs", "none" }, true },
+    { "input", NULL, NULL, NULL, "bus", { "usb", "ps2" }, false },
+    { "console", NULL, NULL, "target", "type", { "serial" }, false },
+    { "channel", NULL, NULL, "target", "type", { "guestfwd" }, false },
+    { "panic", NULL, NULL, NULL, "model", { "isa", "pvpanic" }, false },
+    { "controller",
+      NULL,
+      NULL,
+      NULL,
+      "type",
+      { "pci", "usb", "ide", "sata", "fdc", "isa" },
+      false },
+    { "controller",
+      "type",
+      "usb",
+      NULL,
+      "model",
+      { "qemu-xhci", "piix3-uhci", "piix4-uhci", "none" },
+      false },
+};
+
+static void check_models(struct ctx *ctx, const xmlNode *node)
+{
+    const char *element = (const char *)node->name;
+
+    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+        const xmlNode *at = node;
+        char value[VALUE_MAX];
+        bool ok = false;
+
+        if (!kmr_xml_is(node, models[i].element) ||
+            (models[i].when &&
+             !kmr_xml_prop_is(node, models[i].when, models[i].when_is))) {
+            continue;
+        }
+        if (models[i].child) {
+            at = kmr_xml_child(node, models[i].child);
+        }
+        if (!kmr_xml_prop(at, models[i].attr, value, sizeof(value))) {
+            ok = !models[i].required;
+            snprintf(value, sizeof(value), "(none given)");
+        }
+        for (size_t k = 0; k < 6 && models[i].known[k]; k++) {
+            ok = ok || strcmp(value, models[i].known[k]) == 0;
+        }
+        if (!ok) {
+            say(ctx, true, at ? at : node, element,
+                "%s '%s' can't be protected yet: say %s='%s' or remove it",
+                models[i].attr, value, models[i].attr, models[i].known[0]);
+        }
+    }
+}
 
 static void check_device(struct ctx *ctx, const xmlNode *node)
 {
-    const char *element = (const char *)node->name;
+    const xmlNode *driver = kmr_xml_child(node, "driver");
+    char value[VALUE_MAX];
 
     if (kmr_xml_is(node, "disk")) {
         check_disk(ctx, node);
     } else if (kmr_xml_is(node, "interface")) {
         check_interface(ctx, node);
     } else if (kmr_xml_is(node, "controller") &&
-               kmr_xml_child(node, "driver")) {
-        const xmlNode *driver = kmr_xml_child(node, "driver");
-        char value[VALUE_MAX];
-
-        if (kmr_xml_prop(driver, "iothread", value, sizeof(value))) {
-            say(ctx, true, driver, "controller",
-                "iothread= can't be protected yet: remove the attribute");
-        }
+               kmr_xml_prop(driver, "iothread", value, sizeof(value))) {
+        say(ctx, true, driver, "controller",
+            "iothread= can't be protected yet: remove the attribute");
+    } else {
+        check_models(ctx, node);
     }
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (kmr_xml_is(node, refused[i].element)) {
-            say(ctx, true, node, element, "%s", refused[i].why);
+            say(ctx, true, node, refused[i].element, "%s", refused[i].why);
         }
     }
 }
@@ -310,6 +381,11 @@ static void check_limits(struct ctx *ctx, const struct kmr_domxml *dom,
         say(ctx, true, node, "launchSecurity",
             "encrypted guest memory can't be copied: remove it");
     }
+    node = kmr_xml_child(kmr_xml_child(root, "features"), "vmcoreinfo");
+    if (node) {
+        say(ctx, true, node, "features",
+            "<vmcoreinfo> can't be protected yet: remove it");
+    }
     node = kmr_xml_child(root, "cpu");
     if (kmr_xml_prop_is(node, "mode", "host-passthrough") ||
         kmr_xml_prop_is(node, "mode", "host-model")) {
@@ -353,6 +429,12 @@ unsigned kmr_check_xml(const struct kmr_domxml *dom, kmr_check_cb report,
             if (n->type == XML_ELEMENT_NODE) {
                 check_device(&ctx, n);
             }
+        }
+        if (kmr_xml_child(devices, "graphics") &&
+            !kmr_xml_child(devices, "video")) {
+            say(&ctx, true, kmr_xml_child(devices, "graphics"), "graphics",
+                "libvirt would choose a video card that can't be protected: "
+                "add <video><model type='vga'/></video>");
         }
     }
     check_commandline(&ctx, root);

@@ -16,6 +16,8 @@
  *   on_crash        as it is; libvirt's coredump-* and restart become destroy
  *   disks           writable ones: error_policy='stop' rerror_policy='stop',
  *                   and cache='none' when no cache is given
+ *   memballoon      model='none' when there is none: libvirt would add one,
+ *                   and the engine can't protect it
  *   metadata        <kemari:pair xmlns:kemari=KMR_DOMXML_NS instance= peer=
  *                   generation= role=/>, replacing an older one
  *   qemu:commandline  standby: <qemu:arg value='-incoming'/>

@@ -206,6 +206,11 @@ int kmr_domxml_derive(const struct kmr_domxml *dom, const char *emulator,
             derive_disk(n);
         }
     }
+    if (!kmr_xml_child(devices, "memballoon")) {
+        xmlNode *balloon = ensure(devices, "memballoon");
+
+        xmlSetProp(balloon, BAD_CAST "model", BAD_CAST "none");
+    }
     derive_metadata(root, pair);
     derive_incoming(root, pair->role == KMR_DOMXML_STANDBY);
 

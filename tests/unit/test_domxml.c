@@ -178,6 +178,7 @@ static void test_derive(void **state)
                  "rerror_policy=\"stop\" cache=\"none\"/>");
     has(primary, "cache=\"directsync\" error_policy=\"stop\"");
     has(primary, "<driver name=\"qemu\"/>"); /* the cdrom's */
+    has(primary, "<memballoon model=\"none\"/>");
     has(primary, "kept &amp; safe");
     has(primary, "<!-- mine -->");
     has(primary, "instance=\"" INSTANCE "\"");
@@ -325,7 +326,9 @@ static void test_check_network(void **state)
     (void)state;
     good_device("<interface type='bridge'><model type='virtio'/>"
                 "<driver name='qemu'/></interface>");
-    good_device("<interface type='bridge'><model type='e1000'/></interface>");
+    bad_device("<interface type='bridge'><model type='e1000'/></interface>",
+               "[interface]", "type='virtio'");
+    bad_device("<interface type='bridge'/>", "[interface]", "(none given)");
     good_device("<interface type='user'><model type='virtio'/></interface>");
     has(findings, "w 6 [interface]");
     bad_device("<interface type='bridge'><mac address='52:54:00:1:2:3'/>"
@@ -344,8 +347,9 @@ static void test_check_network(void **state)
 static void test_check_others(void **state)
 {
     static const char *const devices[] = {
-        "hostdev", "redirdev",  "filesystem", "shmem", "tpm",   "vsock",
-        "memory",  "smartcard", "crypto",     "iommu", "nvram",
+        "hostdev", "redirdev", "filesystem", "shmem",    "tpm",
+        "vsock",   "memory",   "smartcard",  "crypto",   "iommu",
+        "nvram",   "rng",      "sound",      "watchdog", "hub",
     };
 
     (void)state;
@@ -356,6 +360,21 @@ static void test_check_others(void **state)
         snprintf(label, sizeof(label), "[%s]", devices[i]);
         bad_device(xml, label, "");
     }
+    good_device("<memballoon model='none'/>");
+    bad_device("<memballoon model='virtio'/>", "[memballoon]", "'none'");
+    good_device("<video><model type='vga'/></video><graphics type='vnc'/>");
+    bad_device("<video><model type='qxl'/></video>", "[video]", "'vga'");
+    bad_device("<graphics type='vnc'/>", "[graphics]", "vga");
+    bad_device("<channel><target type='virtio'/></channel>", "[channel]",
+               "'virtio'");
+    bad_device("<controller type='virtio-serial'/>", "[controller]", "");
+    bad_device("<controller type='usb' model='ehci'/>", "[controller]",
+               "qemu-xhci");
+    good_device("<controller type='usb' model='qemu-xhci'/>"
+                "<controller type='pci' model='pcie-root'/>"
+                "<input type='tablet' bus='usb'/><serial type='pty'/>"
+                "<console type='pty'><target type='serial'/></console>"
+                "<panic model='isa'/>");
     bad_device("<controller type='scsi'><driver iothread='1'/></controller>",
                "[controller]", "iothread");
     assert_int_equal(check(HEAD "<vcpu>3</vcpu><devices/></domain>"), 1);
