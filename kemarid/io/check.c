@@ -162,73 +162,6 @@ static void check_disk(struct ctx *ctx, const xmlNode *disk)
     check_disk_source(ctx, disk, name);
 }
 
-static void check_interface(struct ctx *ctx, const xmlNode *nic)
-{
-    const xmlNode *driver = kmr_xml_child(nic, "driver");
-    char name[VALUE_MAX + 16], type[VALUE_MAX], value[VALUE_MAX];
-    bool is_virtio;
-
-    label("interface", nic, "mac", "address", name, sizeof(name));
-    kmr_xml_prop(nic, "type", type, sizeof(type));
-    if (strcmp(type, "hostdev") == 0 || strcmp(type, "vhostuser") == 0 ||
-        strcmp(type, "vdpa") == 0) {
-        say(ctx, true, nic, name,
-            "type='%s' sends without QEMU, so its packets can't be held: use "
-            "type='bridge' with <model type='virtio'/> and <driver "
-            "name='qemu'/>",
-            type);
-        return;
-    }
-    if (strcmp(type, "user") == 0) {
-        say(ctx, false, nic, name,
-            "type='user': its connections end at a takeover; use a bridge "
-            "where the guest serves others");
-    }
-    check_models(ctx, nic);
-    is_virtio = kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
-                             sizeof(value)) &&
-                strncmp(value, "virtio", 6) == 0;
-    if (is_virtio && strcmp(type, "user") != 0 &&
-        !kmr_xml_prop_is(driver, "name", "qemu")) {
-        say(ctx, true, driver ? driver : nic, name,
-            "vhost sends from the kernel, so its packets can't be held: add "
-            "<driver name='qemu'/>");
-    }
-    if (kmr_xml_prop(driver, "queues", value, sizeof(value)) &&
-        strcmp(value, "1") != 0) {
-        say(ctx, true, driver, name,
-            "queues='%s' (multiqueue) can't be protected yet: remove it",
-            value);
-    }
-}
-
-/* Devices whose mere presence is an error, and why. */
-static const struct {
-    const char *element;
-    const char *why;
-} refused[] = {
-    { "hostdev", "a host device's state can't be copied: remove it" },
-    { "redirdev", "a redirected USB device's state can't be copied: "
-                  "remove it" },
-    { "filesystem", "a shared directory is changed without being held: put "
-                    "the data on a virtio disk" },
-    { "shmem", "memory shared with others is changed without being held: "
-               "remove it" },
-    { "tpm", "a TPM's state can't be held: remove it" },
-    { "vsock", "vhost-vsock talks to this host only and bypasses QEMU: "
-               "remove it" },
-    { "memory", "memory hot-plug can't be protected: give all of it in "
-                "<memory>" },
-    { "smartcard", "a smart card's state can't be copied: remove it" },
-    { "crypto", "a crypto device's state can't be copied: remove it" },
-    { "iommu", "an IOMMU can't be protected yet: remove it" },
-    { "nvram", "a writable NVRAM can't be held: remove it" },
-    { "rng", "virtio-rng can't be protected yet: remove it" },
-    { "sound", "a sound card can't be protected yet: remove it" },
-    { "watchdog", "a watchdog device can't be protected yet: remove it" },
-    { "hub", "a USB hub can't be protected yet: remove it" },
-};
-
 /* Where the engine knows some models only (its migration/kemari-devices.c). */
 static const struct {
     const char *element, *when, *when_is; /* only if this attribute is that */
@@ -296,6 +229,73 @@ static void check_models(struct ctx *ctx, const xmlNode *node)
         }
     }
 }
+
+static void check_interface(struct ctx *ctx, const xmlNode *nic)
+{
+    const xmlNode *driver = kmr_xml_child(nic, "driver");
+    char name[VALUE_MAX + 16], type[VALUE_MAX], value[VALUE_MAX];
+    bool is_virtio;
+
+    label("interface", nic, "mac", "address", name, sizeof(name));
+    kmr_xml_prop(nic, "type", type, sizeof(type));
+    if (strcmp(type, "hostdev") == 0 || strcmp(type, "vhostuser") == 0 ||
+        strcmp(type, "vdpa") == 0) {
+        say(ctx, true, nic, name,
+            "type='%s' sends without QEMU, so its packets can't be held: use "
+            "type='bridge' with <model type='virtio'/> and <driver "
+            "name='qemu'/>",
+            type);
+        return;
+    }
+    if (strcmp(type, "user") == 0) {
+        say(ctx, false, nic, name,
+            "type='user': its connections end at a takeover; use a bridge "
+            "where the guest serves others");
+    }
+    check_models(ctx, nic);
+    is_virtio = kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
+                             sizeof(value)) &&
+                strncmp(value, "virtio", 6) == 0;
+    if (is_virtio && strcmp(type, "user") != 0 &&
+        !kmr_xml_prop_is(driver, "name", "qemu")) {
+        say(ctx, true, driver ? driver : nic, name,
+            "vhost sends from the kernel, so its packets can't be held: add "
+            "<driver name='qemu'/>");
+    }
+    if (kmr_xml_prop(driver, "queues", value, sizeof(value)) &&
+        strcmp(value, "1") != 0) {
+        say(ctx, true, driver, name,
+            "queues='%s' (multiqueue) can't be protected yet: remove it",
+            value);
+    }
+}
+
+/* Devices whose mere presence is an error, and why. */
+static const struct {
+    const char *element;
+    const char *why;
+} refused[] = {
+    { "hostdev", "a host device's state can't be copied: remove it" },
+    { "redirdev", "a redirected USB device's state can't be copied: "
+                  "remove it" },
+    { "filesystem", "a shared directory is changed without being held: put "
+                    "the data on a virtio disk" },
+    { "shmem", "memory shared with others is changed without being held: "
+               "remove it" },
+    { "tpm", "a TPM's state can't be held: remove it" },
+    { "vsock", "vhost-vsock talks to this host only and bypasses QEMU: "
+               "remove it" },
+    { "memory", "memory hot-plug can't be protected: give all of it in "
+                "<memory>" },
+    { "smartcard", "a smart card's state can't be copied: remove it" },
+    { "crypto", "a crypto device's state can't be copied: remove it" },
+    { "iommu", "an IOMMU can't be protected yet: remove it" },
+    { "nvram", "a writable NVRAM can't be held: remove it" },
+    { "rng", "virtio-rng can't be protected yet: remove it" },
+    { "sound", "a sound card can't be protected yet: remove it" },
+    { "watchdog", "a watchdog device can't be protected yet: remove it" },
+    { "hub", "a USB hub can't be protected yet: remove it" },
+};
 
 static void check_device(struct ctx *ctx, const xmlNode *node)
 {
