@@ -3,6 +3,7 @@
 lint_tests = \
 	tests/lint/core-includes \
 	tests/lint/format \
+	tests/lint/hardening \
 	tests/lint/headers \
 	tests/lint/length \
 	tests/lint/shell \
