@@ -31,6 +31,8 @@ static unsigned changes;
 static unsigned seen[16]; /* events by type */
 static enum kmr_virt_stop how;
 static char engine_text[1024];
+static bool powers_off; /* the guest under test does it by itself */
+static uint64_t shutdown_ms;
 
 static void on_connected(bool up, const char *reason, void *user)
 {
@@ -48,7 +50,8 @@ static void on_event(const struct kmr_virt_event *ev, void *user)
     assert_string_equal(ev->domain, "t0");
     seen[ev->type]++;
     if (ev->type == KMR_VIRT_EV_SHUTDOWN) {
-        assert_false(ev->by_guest); /* these guests never power off */
+        assert_int_equal(ev->by_guest, powers_off);
+        shutdown_ms = help_now_ms();
     }
     if (ev->type == KMR_VIRT_EV_STOPPED) {
         how = ev->how;
@@ -250,6 +253,57 @@ static void test_standby_and_kill(void **state)
     assert_int_equal(how, KMR_VIRT_STOP_FAILED);
 }
 
+/* A boot sector that powers the machine off through ACPI (PIIX4's PM1a
+ * control register), or nothing bootable. */
+static void set_boot_sector(bool bootable)
+{
+    static const unsigned char code[] = {
+        0xba, 0x04, 0x06, /* mov dx, 0x604 */
+        0xb8, 0x00, 0x20, /* mov ax, 0x2000: SLP_EN, S5 */
+        0xef,             /* out dx, ax */
+        0xf4, 0xeb, 0xfd, /* hlt; jmp back */
+    };
+    unsigned char sector[512] = { 0 };
+    char path[256];
+    FILE *f;
+
+    if (bootable) {
+        memcpy(sector, code, sizeof(code));
+        sector[510] = 0x55;
+        sector[511] = 0xaa;
+    }
+    snprintf(path, sizeof(path), "%s/disk.raw", getenv("TEST_DISKS"));
+    f = fopen(path, "r+");
+    assert_non_null(f);
+    assert_int_equal(fwrite(sector, sizeof(sector), 1, f), 1);
+    fclose(f);
+}
+
+/* A guest that powers itself off: told as such, and in time. */
+static void test_poweroff(void **state)
+{
+    struct kmr_pidwatch *watch;
+    struct kmr_proc proc;
+
+    (void)state;
+    set_boot_sector(true);
+    powers_off = true;
+    died = false;
+    start(KMR_DOMXML_PRIMARY);
+    assert_int_equal(kmr_proc_of_domain(NULL, "t0", NULL, &proc), 0);
+    assert_int_equal(kmr_pidwatch_start(loop, &proc, on_death, &proc, &watch),
+                     0);
+    assert_true(run_until(loop, flag, &died, 30000));
+    assert_true(run_until(loop, some, &seen[KMR_VIRT_EV_STOPPED], 5000));
+    assert_int_equal(seen[KMR_VIRT_EV_SHUTDOWN], 1);
+    assert_int_equal(how, KMR_VIRT_STOP_SHUTDOWN);
+    print_message("power-off: SHUTDOWN %d ms before the death\n",
+                  (int)(died_ms - shutdown_ms));
+    assert_true((int64_t)(shutdown_ms - died_ms) < 30); /* what virt.h says */
+    powers_off = false;
+    set_boot_sector(false);
+}
+
 static enum kmr_check_emulator checked;
 static bool check_done;
 
@@ -415,6 +469,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_standby_and_kill),
+        cmocka_unit_test(test_poweroff),
         cmocka_unit_test(test_engine_event),
         cmocka_unit_test(test_queue_full),
         cmocka_unit_test(test_hang),
