@@ -226,6 +226,7 @@ static void consider_holding(struct kmr_step *step)
     peer = kmr_pair_peer(pair, pair->record.standby.node);
     if (gate != KMR_GATE_STANDBY_ALIVE || !peer || !peer->present ||
         pair->dropped) {
+        pair->deadline_ms = 0;
         return;
     }
     /* The standby's node lives: its kemarid can make sure, and say so. */

@@ -3,59 +3,39 @@
 #define KMR_IO_IPC_H
 
 /*
- * kemarid's door, by libqb IPC: for kemarictl, the agent, kemari-mced and
- * fence_kemari. Root and group haclient only. Requests and answers are texts
- * (lines or JSON, the caller's business) with a version and a checked length.
- * An answer may come much later, from another callback; a client that went
- * away meanwhile is no error.
+ * kemarictl's way to kemarid: a list of words there, a code and two texts
+ * back. Only root and the group haclient are let in.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <qb/qbloop.h>
 
 #define KMR_IPC_NAME "kemarid"
-#define KMR_IPC_VERSION 1u
-#define KMR_IPC_TEXT_MAX (1024u * 1024 - 4096) /* of a request, an answer */
-#define KMR_IPC_CLIENTS_MAX 256
+#define KMR_IPC_VERSION 1
+#define KMR_IPC_MAX (128 * 1024) /* bytes of a request or an answer */
+#define KMR_IPC_WORDS_MAX 64
+#define KMR_IPC_CLIENTS_MAX 64
 #define KMR_IPC_GROUP "haclient"
 
 struct kmr_ipc;
-struct kmr_ipc_call; /* one request that wants an answer */
+struct kmr_ipc_client;
 
-/*
- * A request. It must be answered exactly once: kmr_ipc_answer() takes `call`.
- * `text` is NUL-terminated and valid during the callback.
- */
-typedef void (*kmr_ipc_cb)(struct kmr_ipc_call *call, const char *text,
-                           size_t len, void *user);
+/* `client` is valid until kmr_ipc_reply(), which has to come once. */
+typedef void (*kmr_ipc_cb)(struct kmr_ipc_client *client, int argc,
+                           const char *const *argv, void *user);
 
-/* `name` NULL: KMR_IPC_NAME. 0 or -errno (-EADDRINUSE: another kemarid). */
-int kmr_ipc_start(qb_loop_t *loop, const char *name, kmr_ipc_cb cb, void *user,
+int kmr_ipc_start(qb_loop_t *loop, kmr_ipc_cb cb, void *user,
                   struct kmr_ipc **ret_ipc);
+void kmr_ipc_stop(struct kmr_ipc *ipc); /* NULL is allowed */
 
-/* Calls not answered yet stay valid (their answers go nowhere). */
-void kmr_ipc_stop(struct kmr_ipc *ipc);
+/* Also when the other side has gone; texts are cut off to what fits. */
+void kmr_ipc_reply(struct kmr_ipc_client *client, int code, const char *out,
+                   const char *err);
 
-/* Frees `call`. `status`: the client's exit code, say. Returns 0, -ENOTCONN
- * (the client is gone) or -E2BIG (the client gets an empty text with 1). */
-int kmr_ipc_answer(struct kmr_ipc_call *call, int32_t status, const char *text,
-                   size_t len);
-
-/* The client still waits. */
-bool kmr_ipc_call_alive(const struct kmr_ipc_call *call);
-
-/* ---- the client's side; blocks, no loop ---- */
-
-/*
- * One request and its answer. `timeout_ms` for the whole of it. Returns 0,
- * -ECONNREFUSED (no kemarid), -EACCES, -ETIMEDOUT, -EPROTO (another version),
- * -E2BIG or another -errno. free() *ret_text (NUL-terminated).
- */
-int kmr_ipc_request(const char *name, const char *text, size_t len,
-                    unsigned timeout_ms, int32_t *ret_status, char **ret_text,
-                    size_t *ret_len);
+/* The other end, blocking: code (>= 0), or -ENOTCONN (no kemarid), or another
+ * -errno. Free the texts. */
+int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
+                 char **ret_out, char **ret_err);
 
 #endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "io/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <syslog.h>
+
+#define PORT_FIRST 49300
+#define PORT_LAST 49363
+
+void kmr_config_init(struct kmr_config *config)
+{
+    struct utsname name;
+
+    memset(config, 0, sizeof(*config));
+    if (uname(&name) == 0) {
+        snprintf(config->node_name, sizeof(config->node_name), "%s",
+                 name.nodename);
+    }
+    config->port_first = PORT_FIRST;
+    config->port_last = PORT_LAST;
+    config->log_level = LOG_INFO;
+}
+
+static char *trim(char *text)
+{
+    char *end;
+
+    while (isspace((unsigned char)*text)) {
+        text++;
+    }
+    end = text + strlen(text);
+    while (end > text && isspace((unsigned char)end[-1])) {
+        *--end = '\0';
+    }
+    return text;
+}
+
+static int set_text(char *target, const char *value)
+{
+    if (strlen(value) >= KMR_CONFIG_TEXT) {
+        return -E2BIG;
+    }
+    strcpy(target, value);
+    return 0;
+}
+
+static int set_ports(struct kmr_config *config, const char *value)
+{
+    unsigned first, last;
+    char rest;
+
+    if (sscanf(value, "%u-%u%c", &first, &last, &rest) != 2 ||
+        first < 1024 || last < first || last > 65535) {
+        return -EINVAL;
+    }
+    config->port_first = first;
+    config->port_last = last;
+    return 0;
+}
+
+static int set_level(struct kmr_config *config, const char *value)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {
+        { "err", LOG_ERR },       { "warning", LOG_WARNING },
+        { "notice", LOG_NOTICE }, { "info", LOG_INFO },
+        { "debug", LOG_DEBUG },
+    };
+
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        if (strcmp(value, levels[i].name) == 0) {
+            config->log_level = levels[i].level;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int set(struct kmr_config *config, const char *section,
+               const char *key, const char *value)
+{
+    char name[128];
+
+    snprintf(name, sizeof(name), "%s.%s", section, key);
+    if (strcmp(name, "node.name") == 0) {
+        return set_text(config->node_name, value);
+    } else if (strcmp(name, "node.replication_address") == 0) {
+        return set_text(config->replication_address, value);
+    } else if (strcmp(name, "node.replication_ports") == 0) {
+        return set_ports(config, value);
+    } else if (strcmp(name, "engine.emulator") == 0) {
+        return set_text(config->emulator, value);
+    } else if (strcmp(name, "libvirt.uri") == 0) {
+        return set_text(config->libvirt_uri, value);
+    } else if (strcmp(name, "fencing.fabric_devices") == 0) {
+        return set_text(config->fabric, value);
+    } else if (strcmp(name, "log.file") == 0) {
+        return set_text(config->log_file, value);
+    } else if (strcmp(name, "log.level") == 0) {
+        return set_level(config, value);
+    }
+    return -ENOENT;
+}
+
+static int parse(struct kmr_config *config, FILE *file, const char *path,
+                 char *ret_error, size_t size)
+{
+    char line[KMR_CONFIG_LINE_MAX];
+    char section[64] = "";
+    unsigned number = 0;
+
+    while (fgets(line, sizeof(line), file)) {
+        char *text = trim(line);
+        char *equals;
+        int err;
+
+        number++;
+        if (*text == '\0' || *text == '#' || *text == ';') {
+            continue;
+        }
+        if (*text == '[' && text[strlen(text) - 1] == ']') {
+            text[strlen(text) - 1] = '\0';
+            snprintf(section, sizeof(section), "%s", trim(text + 1));
+            continue;
+        }
+        equals = strchr(text, '=');
+        if (!equals) {
+            snprintf(ret_error, size, "%s:%u: neither [section] nor "
+                     "key = value", path, number);
+            return -EBADMSG;
+        }
+        *equals = '\0';
+        err = set(config, section, trim(text), trim(equals + 1));
+        if (err) {
+            snprintf(ret_error, size, "%s:%u: %s '%s' in [%s]", path, number,
+                     err == -ENOENT ? "unknown key" : "bad value for",
+                     trim(text), section);
+            return -EBADMSG;
+        }
+    }
+    return 0;
+}
+
+int kmr_config_read(const char *path, struct kmr_config *config,
+                    char *ret_error, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    int err;
+
+    if (!file) {
+        err = -errno;
+        snprintf(ret_error, size, "%s: %s", path, strerror(-err));
+        return err;
+    }
+    err = parse(config, file, path, ret_error, size);
+    fclose(file);
+    return err;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef KMR_IO_CONFIG_H
+#define KMR_IO_CONFIG_H
+
+/* kemari.conf: `key = value` under `[section]`, # or ; for comments. An
+ * unknown section or key is an error: a typo must not be a default. */
+
+#include <stddef.h>
+
+#define KMR_CONFIG_TEXT 256
+#define KMR_CONFIG_FABRIC_MAX 32
+#define KMR_CONFIG_LINE_MAX 1024
+
+struct kmr_config {
+    char node_name[KMR_CONFIG_TEXT];           /* [node] name */
+    char replication_address[KMR_CONFIG_TEXT]; /* [node] */
+    unsigned port_first, port_last;   /* [node] replication_ports = A-B */
+    char emulator[KMR_CONFIG_TEXT];   /* [engine] */
+    char libvirt_uri[KMR_CONFIG_TEXT]; /* [libvirt] uri */
+    char fabric[KMR_CONFIG_TEXT];     /* [fencing] fabric_devices */
+    char log_file[KMR_CONFIG_TEXT];   /* [log] file */
+    int log_level;                    /* [log] level */
+};
+
+/* Defaults that need no file. */
+void kmr_config_init(struct kmr_config *config);
+
+/* 0, -ENOENT, another -errno, or -EBADMSG; `ret_error` names file and line.
+ */
+int kmr_config_read(const char *path, struct kmr_config *config,
+                    char *ret_error, size_t size);
+
+#endif

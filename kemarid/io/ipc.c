@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "io/ipc.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <qb/qbdefs.h>
+#include <qb/qbipcc.h>
+#include <qb/qbipcs.h>
+#include <qb/qblog.h>
+
+/* Both ends are on one machine: native numbers, but versioned. */
+struct request {
+    struct qb_ipc_request_header header;
+    uint32_t version;
+    uint32_t words;
+    char text[];
+};
+
+struct answer {
+    struct qb_ipc_response_header header;
+    uint32_t version;
+    int32_t code;
+    uint32_t out_len, err_len; /* each followed by a NUL */
+    char text[];
+};
+
+struct kmr_ipc {
+    qb_loop_t *loop;
+    qb_ipcs_service_t *service;
+    kmr_ipc_cb cb;
+    void *user;
+    unsigned clients;
+};
+
+struct kmr_ipc_client {
+    qb_ipcs_connection_t *connection;
+};
+
+/* libqb's handlers carry no context of ours. */
+static struct kmr_ipc *the_ipc;
+
+static bool in_group(uid_t uid, gid_t gid)
+{
+    struct group *group = getgrnam(KMR_IPC_GROUP);
+    struct passwd *user;
+    gid_t wanted;
+
+    if (!group) {
+        return false;
+    }
+    wanted = group->gr_gid;
+    if (gid == wanted) {
+        return true;
+    }
+    user = getpwuid(uid);
+    for (char **name = group->gr_mem; user && *name; name++) {
+        if (strcmp(*name, user->pw_name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int32_t on_accept(qb_ipcs_connection_t *connection, uid_t uid,
+                         gid_t gid)
+{
+    struct group *group;
+
+    if (uid != 0 && !in_group(uid, gid)) {
+        return -EACCES;
+    }
+    if (the_ipc->clients >= KMR_IPC_CLIENTS_MAX) {
+        return -EAGAIN;
+    }
+    group = getgrnam(KMR_IPC_GROUP);
+    qb_ipcs_connection_auth_set(connection, uid, group ? group->gr_gid : gid,
+                                0660);
+    return 0;
+}
+
+static void on_created(qb_ipcs_connection_t *connection)
+{
+    (void)connection;
+    the_ipc->clients++;
+}
+
+static int32_t on_closed(qb_ipcs_connection_t *connection)
+{
+    (void)connection;
+    the_ipc->clients--;
+    return 0;
+}
+
+static void on_destroyed(qb_ipcs_connection_t *connection)
+{
+    (void)connection;
+}
+
+static int split(const struct request *request, size_t len,
+                 const char **ret_words)
+{
+    size_t at = 0;
+    int count = 0;
+
+    if (request->version != KMR_IPC_VERSION ||
+        request->words > KMR_IPC_WORDS_MAX) {
+        return -EPROTO;
+    }
+    while (at < len) {
+        size_t word = strnlen(request->text + at, len - at);
+
+        if (word == len - at || count == KMR_IPC_WORDS_MAX) {
+            return -EPROTO; /* not ended by a NUL, or too many */
+        }
+        ret_words[count++] = request->text + at;
+        at += word + 1;
+    }
+    return (uint32_t)count == request->words ? count : -EPROTO;
+}
+
+static int32_t on_message(qb_ipcs_connection_t *connection, void *data,
+                          size_t size)
+{
+    struct request *request = data;
+    const char *words[KMR_IPC_WORDS_MAX];
+    struct kmr_ipc_client *client;
+    int count = -EPROTO;
+
+    if (size >= sizeof(*request) && request->header.size >= 0 &&
+        (size_t)request->header.size <= size &&
+        (size_t)request->header.size >= sizeof(*request)) {
+        count = split(request, (size_t)request->header.size -
+                                   sizeof(*request), words);
+    }
+    client = calloc(1, sizeof(*client));
+    if (!client) {
+        return -ENOMEM;
+    }
+    client->connection = connection;
+    qb_ipcs_connection_ref(connection);
+    if (count < 0) {
+        kmr_ipc_reply(client, 2, "", "request of another version, or broken");
+        return 0;
+    }
+    the_ipc->cb(client, count, words, the_ipc->user);
+    return 0;
+}
+
+void kmr_ipc_reply(struct kmr_ipc_client *client, int code, const char *out,
+                   const char *err)
+{
+    size_t err_len = strlen(err);
+    size_t out_len = strlen(out);
+    struct answer *answer;
+    size_t size;
+
+    if (err_len > 4096) {
+        err_len = 4096;
+    }
+    if (out_len > KMR_IPC_MAX - sizeof(*answer) - err_len - 64) {
+        out_len = KMR_IPC_MAX - sizeof(*answer) - err_len - 64;
+    }
+    size = sizeof(*answer) + out_len + err_len + 2;
+    answer = calloc(1, size);
+    if (answer) {
+        answer->header.size = (int32_t)size;
+        answer->version = KMR_IPC_VERSION;
+        answer->code = code;
+        answer->out_len = (uint32_t)out_len;
+        answer->err_len = (uint32_t)err_len;
+        memcpy(answer->text, out, out_len);
+        memcpy(answer->text + out_len + 1, err, err_len);
+        if (qb_ipcs_response_send(client->connection, answer, size) < 0) {
+            qb_log(LOG_DEBUG, "a client did not wait for its answer");
+        }
+        free(answer);
+    }
+    qb_ipcs_connection_unref(client->connection);
+    free(client);
+}
+
+static int32_t job_add(enum qb_loop_priority p, void *data,
+                       qb_loop_job_dispatch_fn fn)
+{
+    return qb_loop_job_add(the_ipc->loop, p, data, fn);
+}
+
+static int32_t dispatch_add(enum qb_loop_priority p, int32_t fd,
+                            int32_t events, void *data,
+                            qb_ipcs_dispatch_fn_t fn)
+{
+    return qb_loop_poll_add(the_ipc->loop, p, fd, events, data, fn);
+}
+
+static int32_t dispatch_mod(enum qb_loop_priority p, int32_t fd,
+                            int32_t events, void *data,
+                            qb_ipcs_dispatch_fn_t fn)
+{
+    return qb_loop_poll_mod(the_ipc->loop, p, fd, events, data, fn);
+}
+
+static int32_t dispatch_del(int32_t fd)
+{
+    return qb_loop_poll_del(the_ipc->loop, fd);
+}
+
+int kmr_ipc_start(qb_loop_t *loop, kmr_ipc_cb cb, void *user,
+                  struct kmr_ipc **ret_ipc)
+{
+    struct qb_ipcs_service_handlers handlers = {
+        .connection_accept = on_accept,
+        .connection_created = on_created,
+        .msg_process = on_message,
+        .connection_closed = on_closed,
+        .connection_destroyed = on_destroyed,
+    };
+    struct qb_ipcs_poll_handlers poll = {
+        .job_add = job_add,
+        .dispatch_add = dispatch_add,
+        .dispatch_mod = dispatch_mod,
+        .dispatch_del = dispatch_del,
+    };
+    struct kmr_ipc *ipc = calloc(1, sizeof(*ipc));
+    int err;
+
+    if (!ipc) {
+        return -ENOMEM;
+    }
+    ipc->loop = loop;
+    ipc->cb = cb;
+    ipc->user = user;
+    ipc->service = qb_ipcs_create(KMR_IPC_NAME, 0, QB_IPC_SHM, &handlers);
+    if (!ipc->service) {
+        free(ipc);
+        return -ENOMEM;
+    }
+    the_ipc = ipc;
+    qb_ipcs_enforce_buffer_size(ipc->service, KMR_IPC_MAX);
+    qb_ipcs_poll_handlers_set(ipc->service, &poll);
+    err = qb_ipcs_run(ipc->service);
+    if (err < 0) {
+        the_ipc = NULL;
+        free(ipc);
+        return err;
+    }
+    *ret_ipc = ipc;
+    return 0;
+}
+
+void kmr_ipc_stop(struct kmr_ipc *ipc)
+{
+    if (ipc) {
+        qb_ipcs_destroy(ipc->service);
+        the_ipc = NULL;
+        free(ipc);
+    }
+}
+
+static struct request *pack(int argc, const char *const *argv)
+{
+    struct request *request;
+    size_t size = sizeof(*request);
+    size_t at = 0;
+
+    for (int i = 0; i < argc; i++) {
+        size += strlen(argv[i]) + 1;
+    }
+    if (argc > KMR_IPC_WORDS_MAX || size > KMR_IPC_MAX / 2) {
+        return NULL;
+    }
+    request = calloc(1, size);
+    if (!request) {
+        return NULL;
+    }
+    request->header.size = (int32_t)size;
+    request->version = KMR_IPC_VERSION;
+    request->words = (uint32_t)argc;
+    for (int i = 0; i < argc; i++) {
+        size_t len = strlen(argv[i]) + 1;
+
+        memcpy(request->text + at, argv[i], len);
+        at += len;
+    }
+    return request;
+}
+
+int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
+                 char **ret_out, char **ret_err)
+{
+    struct request *request = pack(argc, argv);
+    qb_ipcc_connection_t *connection;
+    struct answer *answer = NULL;
+    ssize_t got;
+    int code;
+
+    if (!request) {
+        return -E2BIG;
+    }
+    connection = qb_ipcc_connect(KMR_IPC_NAME, KMR_IPC_MAX);
+    if (!connection) {
+        code = errno == EACCES ? -EACCES : -ENOTCONN;
+        free(request);
+        return code;
+    }
+    answer = calloc(1, KMR_IPC_MAX + 1);
+    got = answer ? qb_ipcc_send(connection, request,
+                                (size_t)request->header.size) : -ENOMEM;
+    if (got >= 0) {
+        got = qb_ipcc_recv(connection, answer, KMR_IPC_MAX, timeout_ms);
+    }
+    if (got < 0) {
+        code = got == -EAGAIN ? -ETIMEDOUT : (int)got;
+    } else if ((size_t)got < sizeof(*answer) ||
+               answer->version != KMR_IPC_VERSION ||
+               (uint64_t)answer->out_len + answer->err_len + 2 >
+                   (size_t)got - sizeof(*answer)) {
+        code = -EPROTO;
+    } else {
+        code = answer->code;
+        *ret_out = strndup(answer->text, answer->out_len);
+        *ret_err = strndup(answer->text + answer->out_len + 1,
+                           answer->err_len);
+    }
+    free(answer);
+    free(request);
+    qb_ipcc_disconnect(connection);
+    return code;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "io/quorum.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include <corosync/corotypes.h>
+#include <corosync/quorum.h>
+#include <qb/qbdefs.h>
+#include <qb/qblog.h>
+
+struct kmr_quorum {
+    qb_loop_t *loop;
+    kmr_quorum_cb cb;
+    void *user;
+    quorum_handle_t handle;
+    int fd; /* -1: not connected */
+    qb_loop_timer_handle timer;
+    bool quorate;
+};
+
+static void try_connect(void *data);
+
+static void tell(struct kmr_quorum *quorum, bool quorate)
+{
+    if (quorum->quorate != quorate) {
+        quorum->quorate = quorate;
+        quorum->cb(quorate, quorum->user);
+    }
+}
+
+static void notify(quorum_handle_t handle, uint32_t quorate,
+                   uint64_t ring_seq, uint32_t entries, uint32_t *list)
+{
+    const void *context = NULL;
+
+    (void)ring_seq;
+    (void)entries;
+    (void)list;
+    if (quorum_context_get(handle, &context) == CS_OK && context) {
+        tell((struct kmr_quorum *)(uintptr_t)context, quorate != 0);
+    }
+}
+
+static void retry(struct kmr_quorum *quorum)
+{
+    qb_loop_timer_add(quorum->loop, QB_LOOP_MED,
+                      KMR_QUORUM_RETRY_MS * QB_TIME_NS_IN_MSEC, quorum,
+                      try_connect, &quorum->timer);
+}
+
+static void drop(struct kmr_quorum *quorum)
+{
+    if (quorum->fd >= 0) {
+        qb_loop_poll_del(quorum->loop, quorum->fd);
+        quorum->fd = -1;
+        quorum_finalize(quorum->handle);
+    }
+}
+
+static int32_t dispatch(int32_t fd, int32_t revents, void *data)
+{
+    struct kmr_quorum *quorum = data;
+
+    (void)fd;
+    if ((revents & (POLLERR | POLLHUP | POLLNVAL)) ||
+        quorum_dispatch(quorum->handle, CS_DISPATCH_ALL) != CS_OK) {
+        qb_log(LOG_WARNING, "lost corosync's quorum service");
+        drop(quorum);
+        tell(quorum, false);
+        retry(quorum);
+    }
+    return 0;
+}
+
+static void try_connect(void *data)
+{
+    struct kmr_quorum *quorum = data;
+    quorum_callbacks_t callbacks = { .quorum_notify_fn = notify };
+    uint32_t type;
+
+    quorum->timer = 0;
+    if (quorum_initialize(&quorum->handle, &callbacks, &type) != CS_OK) {
+        retry(quorum);
+        return;
+    }
+    quorum_context_set(quorum->handle, quorum);
+    if (quorum_trackstart(quorum->handle,
+                          CS_TRACK_CURRENT | CS_TRACK_CHANGES) != CS_OK ||
+        quorum_fd_get(quorum->handle, &quorum->fd) != CS_OK) {
+        quorum_finalize(quorum->handle);
+        quorum->fd = -1;
+        retry(quorum);
+        return;
+    }
+    qb_loop_poll_add(quorum->loop, QB_LOOP_HIGH, quorum->fd, POLLIN, quorum,
+                     dispatch);
+    quorum_dispatch(quorum->handle, CS_DISPATCH_ALL);
+}
+
+int kmr_quorum_start(qb_loop_t *loop, kmr_quorum_cb cb, void *user,
+                     struct kmr_quorum **ret_quorum)
+{
+    struct kmr_quorum *quorum = calloc(1, sizeof(*quorum));
+
+    if (!quorum) {
+        return -ENOMEM;
+    }
+    quorum->loop = loop;
+    quorum->cb = cb;
+    quorum->user = user;
+    quorum->fd = -1;
+    *ret_quorum = quorum;
+    try_connect(quorum);
+    return 0;
+}
+
+void kmr_quorum_stop(struct kmr_quorum *quorum)
+{
+    if (!quorum) {
+        return;
+    }
+    if (quorum->timer) {
+        qb_loop_timer_del(quorum->loop, quorum->timer);
+    }
+    drop(quorum);
+    free(quorum);
+}
