@@ -53,8 +53,8 @@ static int set_ports(struct kmr_config *config, const char *value)
     unsigned first, last;
     char rest;
 
-    if (sscanf(value, "%u-%u%c", &first, &last, &rest) != 2 ||
-        first < 1024 || last < first || last > 65535) {
+    if (sscanf(value, "%u-%u%c", &first, &last, &rest) != 2 || first < 1024 ||
+        last < first || last > 65535) {
         return -EINVAL;
     }
     config->port_first = first;
@@ -82,8 +82,8 @@ static int set_level(struct kmr_config *config, const char *value)
     return -EINVAL;
 }
 
-static int set(struct kmr_config *config, const char *section,
-               const char *key, const char *value)
+static int set(struct kmr_config *config, const char *section, const char *key,
+               const char *value)
 {
     char name[128];
 
@@ -131,8 +131,10 @@ static int parse(struct kmr_config *config, FILE *file, const char *path,
         }
         equals = strchr(text, '=');
         if (!equals) {
-            snprintf(ret_error, size, "%s:%u: neither [section] nor "
-                     "key = value", path, number);
+            snprintf(ret_error, size,
+                     "%s:%u: neither [section] nor "
+                     "key = value",
+                     path, number);
             return -EBADMSG;
         }
         *equals = '\0';

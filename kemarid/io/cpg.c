@@ -99,8 +99,8 @@ static void disconnect(struct kmr_cpg *cpg)
 static void retry(struct kmr_cpg *cpg)
 {
     qb_loop_timer_add(cpg->loop, QB_LOOP_MED,
-                      KMR_CPG_RETRY_MS * QB_TIME_NS_IN_MSEC, cpg,
-                      try_connect, &cpg->timer);
+                      KMR_CPG_RETRY_MS * QB_TIME_NS_IN_MSEC, cpg, try_connect,
+                      &cpg->timer);
 }
 
 static int32_t dispatch(int32_t fd, int32_t revents, void *data)
@@ -158,8 +158,9 @@ int kmr_cpg_start(qb_loop_t *loop, const char *group,
     cpg->user = user;
     cpg->fd = -1;
     cpg->last = &cpg->first;
-    cpg->group.length = (uint32_t)snprintf(
-        cpg->group.value, sizeof(cpg->group.value), "%s", group);
+    cpg->group.length =
+        (uint32_t)snprintf(cpg->group.value, sizeof(cpg->group.value), "%s",
+                           group);
     *ret_cpg = cpg;
     try_connect(cpg);
     return 0;
@@ -198,8 +199,8 @@ static void flush(void *data)
 
         if (err == CS_ERR_TRY_AGAIN) {
             qb_loop_timer_add(cpg->loop, QB_LOOP_HIGH,
-                              KMR_CPG_FLUSH_MS * QB_TIME_NS_IN_MSEC, cpg,
-                              flush, &cpg->flush_timer);
+                              KMR_CPG_FLUSH_MS * QB_TIME_NS_IN_MSEC, cpg, flush,
+                              &cpg->flush_timer);
             return;
         }
         cpg->first = item->next;

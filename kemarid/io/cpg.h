@@ -10,9 +10,9 @@
 
 #include <qb/qbloop.h>
 
-#define KMR_CPG_RETRY_MS 1000      /* between attempts to connect */
-#define KMR_CPG_FLUSH_MS 5         /* corosync's queue was full */
-#define KMR_CPG_QUEUE_MAX 256      /* messages that wait */
+#define KMR_CPG_RETRY_MS 1000 /* between attempts to connect */
+#define KMR_CPG_FLUSH_MS 5    /* corosync's queue was full */
+#define KMR_CPG_QUEUE_MAX 256 /* messages that wait */
 #define KMR_CPG_NODES_MAX 32
 
 struct kmr_cpg;

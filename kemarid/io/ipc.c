@@ -67,8 +67,7 @@ static bool in_group(uid_t uid, gid_t gid)
     return false;
 }
 
-static int32_t on_accept(qb_ipcs_connection_t *connection, uid_t uid,
-                         gid_t gid)
+static int32_t on_accept(qb_ipcs_connection_t *connection, uid_t uid, gid_t gid)
 {
     struct group *group;
 
@@ -135,8 +134,8 @@ static int32_t on_message(qb_ipcs_connection_t *connection, void *data,
     if (size >= sizeof(*request) && request->header.size >= 0 &&
         (size_t)request->header.size <= size &&
         (size_t)request->header.size >= sizeof(*request)) {
-        count = split(request, (size_t)request->header.size -
-                                   sizeof(*request), words);
+        count = split(request, (size_t)request->header.size - sizeof(*request),
+                      words);
     }
     client = calloc(1, sizeof(*client));
     if (!client) {
@@ -191,16 +190,14 @@ static int32_t job_add(enum qb_loop_priority p, void *data,
     return qb_loop_job_add(the_ipc->loop, p, data, fn);
 }
 
-static int32_t dispatch_add(enum qb_loop_priority p, int32_t fd,
-                            int32_t events, void *data,
-                            qb_ipcs_dispatch_fn_t fn)
+static int32_t dispatch_add(enum qb_loop_priority p, int32_t fd, int32_t events,
+                            void *data, qb_ipcs_dispatch_fn_t fn)
 {
     return qb_loop_poll_add(the_ipc->loop, p, fd, events, data, fn);
 }
 
-static int32_t dispatch_mod(enum qb_loop_priority p, int32_t fd,
-                            int32_t events, void *data,
-                            qb_ipcs_dispatch_fn_t fn)
+static int32_t dispatch_mod(enum qb_loop_priority p, int32_t fd, int32_t events,
+                            void *data, qb_ipcs_dispatch_fn_t fn)
 {
     return qb_loop_poll_mod(the_ipc->loop, p, fd, events, data, fn);
 }
@@ -309,8 +306,9 @@ int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
         return code;
     }
     answer = calloc(1, KMR_IPC_MAX + 1);
-    got = answer ? qb_ipcc_send(connection, request,
-                                (size_t)request->header.size) : -ENOMEM;
+    got = answer
+              ? qb_ipcc_send(connection, request, (size_t)request->header.size)
+              : -ENOMEM;
     if (got >= 0) {
         got = qb_ipcc_recv(connection, answer, KMR_IPC_MAX, timeout_ms);
     }
@@ -324,8 +322,7 @@ int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
     } else {
         code = answer->code;
         *ret_out = strndup(answer->text, answer->out_len);
-        *ret_err = strndup(answer->text + answer->out_len + 1,
-                           answer->err_len);
+        *ret_err = strndup(answer->text + answer->out_len + 1, answer->err_len);
     }
     free(answer);
     free(request);

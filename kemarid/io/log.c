@@ -13,8 +13,7 @@ static void enable(int target, int level)
     qb_log_ctl(target, QB_LOG_CONF_ENABLED, QB_TRUE);
 }
 
-int kmr_log_init(const char *name, int level, bool to_stderr,
-                 const char *file)
+int kmr_log_init(const char *name, int level, bool to_stderr, const char *file)
 {
     qb_log_init(name, LOG_DAEMON, LOG_EMERG);
     qb_log_filter_ctl(QB_LOG_SYSLOG, QB_LOG_FILTER_CLEAR_ALL,

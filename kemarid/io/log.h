@@ -6,8 +6,7 @@
 
 /* libqb's log to syslog and, when asked for, stderr and a file (NULL: none).
  * `level`: a syslog priority. 0 or -errno. */
-int kmr_log_init(const char *name, int level, bool to_stderr,
-                 const char *file);
+int kmr_log_init(const char *name, int level, bool to_stderr, const char *file);
 void kmr_log_fini(void);
 
 #endif

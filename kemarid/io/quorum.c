@@ -30,8 +30,8 @@ static void tell(struct kmr_quorum *quorum, bool quorate)
     }
 }
 
-static void notify(quorum_handle_t handle, uint32_t quorate,
-                   uint64_t ring_seq, uint32_t entries, uint32_t *list)
+static void notify(quorum_handle_t handle, uint32_t quorate, uint64_t ring_seq,
+                   uint32_t entries, uint32_t *list)
 {
     const void *context = NULL;
 

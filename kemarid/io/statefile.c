@@ -80,8 +80,7 @@ static void write_item(struct kmr_statefile *files, const struct item *item)
         err = -errno;
     }
     if (err) {
-        qb_log(LOG_ERR, "%s/%s: %s", files->folder, item->name,
-               strerror(-err));
+        qb_log(LOG_ERR, "%s/%s: %s", files->folder, item->name, strerror(-err));
     }
     if (folder >= 0) {
         close(folder);
@@ -131,8 +130,8 @@ int kmr_statefile_new(const char *folder, struct kmr_statefile **ret_files)
     files->folder = strdup(folder);
     pthread_mutex_init(&files->lock, NULL);
     pthread_cond_init(&files->wake, NULL);
-    err = files->folder ? pthread_create(&files->thread, NULL, run, files) :
-                          ENOMEM;
+    err = files->folder ? pthread_create(&files->thread, NULL, run, files)
+                        : ENOMEM;
     if (err) {
         free(files->folder);
         free(files);

@@ -24,8 +24,7 @@ int kmr_statefile_write(struct kmr_statefile *files, const char *name,
                         const char *text);
 
 /* Reads at once. Free the text. 0 or -errno. */
-int kmr_statefile_read(const char *folder, const char *name,
-                       char **ret_text);
+int kmr_statefile_read(const char *folder, const char *name, char **ret_text);
 
 /* The value of a `key=value` line, or false. */
 bool kmr_statefile_get(const char *text, const char *key, char *ret_value,

@@ -10,7 +10,8 @@ check_LIBRARIES += tests/unit/libkmrio.a
 tests_unit_libkmrio_a_SOURCES = $(kemari_io_sources)
 tests_unit_libkmrio_a_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_libkmrio_a_CFLAGS = $(AM_CFLAGS) $(ALL_LIB_CFLAGS)
-io_test_libs = tests/unit/libkmrio.a $(QB_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) \
+io_test_libs = tests/unit/libkmrio.a $(QB_LIBS) $(CPG_LIBS) \
+	$(QUORUM_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) \
 	$(JANSSON_LIBS) $(UUID_LIBS) $(FENCING_LIBS) $(CMOCKA_LIBS) -lpthread
 io_test_cflags = $(AM_CFLAGS) $(ALL_LIB_CFLAGS) $(CMOCKA_CFLAGS)
 
@@ -49,7 +50,12 @@ tests_unit_test_fencewatch_SOURCES = tests/unit/test_fencewatch.c tests/unit/loo
 tests_unit_test_fencewatch_CFLAGS = $(io_test_cflags)
 tests_unit_test_fencewatch_LDADD = $(io_test_libs)
 
-TESTS += tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
+check_PROGRAMS += tests/unit/test_ipc
+tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c tests/unit/loop_help.h
+tests_unit_test_ipc_CFLAGS = $(io_test_cflags)
+tests_unit_test_ipc_LDADD = $(io_test_libs)
+
+TESTS += tests/unit/test_ipc tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
 	tests/unit/test_qmp tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
