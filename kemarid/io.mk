@@ -8,29 +8,17 @@ kemari_io_sources = \
 	kemarid/io/check_host.c \
 	kemarid/io/child.c \
 	kemarid/io/child.h \
-	kemarid/io/conf.c \
-	kemarid/io/conf.h \
-	kemarid/io/cpg.c \
-	kemarid/io/cpg.h \
-	kemarid/io/cs_text.h \
 	kemarid/io/domxml.c \
 	kemarid/io/domxml.h \
 	kemarid/io/domxml_derive.c \
 	kemarid/io/fencewatch.c \
 	kemarid/io/fencewatch.h \
-	kemarid/io/file.c \
-	kemarid/io/file.h \
-	kemarid/io/ipc.c \
-	kemarid/io/ipc.h \
-	kemarid/io/ipc_client.c \
 	kemarid/io/pidwatch.c \
 	kemarid/io/pidwatch.h \
 	kemarid/io/post.c \
 	kemarid/io/post.h \
 	kemarid/io/qmp.c \
 	kemarid/io/qmp.h \
-	kemarid/io/quorum.c \
-	kemarid/io/quorum.h \
 	kemarid/io/virt.c \
 	kemarid/io/virt.h \
 	kemarid/io/virt_priv.h \
@@ -51,7 +39,3 @@ kemari_io_check_sources = \
 	kemarid/io/domxml_derive.c \
 	kemarid/io/xmltree.c \
 	kemarid/io/xmltree.h
-# ... and its side of the IPC.
-kemari_io_client_sources = \
-	kemarid/io/ipc.h \
-	kemarid/io/ipc_client.c

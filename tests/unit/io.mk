@@ -50,12 +50,7 @@ tests_unit_test_fencewatch_SOURCES = tests/unit/test_fencewatch.c tests/unit/loo
 tests_unit_test_fencewatch_CFLAGS = $(io_test_cflags)
 tests_unit_test_fencewatch_LDADD = $(io_test_libs)
 
-check_PROGRAMS += tests/unit/test_ipc
-tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c tests/unit/loop_help.h
-tests_unit_test_ipc_CFLAGS = $(io_test_cflags)
-tests_unit_test_ipc_LDADD = $(io_test_libs)
-
-TESTS += tests/unit/test_ipc tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
+TESTS += tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
 	tests/unit/test_qmp tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
