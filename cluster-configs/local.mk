@@ -2,7 +2,8 @@
 # Examples to start from, each checked offline; included by Makefile.am.
 kemariexamplesdir = $(docdir)/cluster-configs
 dist_kemariexamples_DATA = cluster-configs/README.md \
-	cluster-configs/corosync.conf cluster-configs/vm0.xml
+	cluster-configs/corosync.conf cluster-configs/kemari.conf \
+	cluster-configs/vm0.xml
 dist_kemariexamples_SCRIPTS = cluster-configs/pcs-setup
 
 nodist_systemdsystemunit_DATA = cluster-configs/kemarid.service
