@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside the witness: what its files promise to each other. */
+#ifndef TESTS_GUEST_WITNESS_GUEST_H
+#define TESTS_GUEST_WITNESS_GUEST_H
+
+#include "witness.h"
+#include <netinet/in.h>
+#include <pthread.h>
+
+#define WIT_MAX_WRITERS 16
+#define WIT_NAME_MAX 128
+
+struct wit_config {
+    struct in_addr ip;
+    unsigned prefix; /* bits */
+    bool has_ip;
+    unsigned port;
+    char disk[WIT_NAME_MAX];
+    unsigned load_mib; /* 0: none */
+    unsigned writers;
+};
+
+/* Counters of the whole guest; wit_lock protects them. */
+extern struct wit_state wit_state;
+extern uint8_t wit_boot_id[16];
+
+/* Prints one line with the guest's clock before it. */
+void wit_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Adds one to COUNTER (a field of wit_state). */
+void wit_count(uint64_t *counter);
+
+/*
+ * Reads both clocks; counts and says it, and returns false, if one of them is
+ * before any earlier reading by any thread.
+ */
+bool wit_clock(uint64_t *ret_mono_ns, uint64_t *ret_real_ns);
+
+/* witness_boot.c: what an init does, as process 1 only. */
+void wit_boot_mount(void);
+void wit_boot_modules(void);
+int wit_boot_network(const struct wit_config *config);
+int wit_boot_await(const char *path, int timeout_ms);
+
+/*
+ * witness_disk.c: the first half of the disk has WIT_MAX_CONNECTIONS rings of
+ * records, the second half is the background writers'.
+ */
+int wit_disk_open(const char *path);
+uint64_t wit_disk_ring(void); /* blocks in a ring */
+/* Writes the record; returns WIT_... bits. BLOCK: aligned, WIT_BLOCK bytes. */
+uint16_t wit_disk_write(unsigned slot, const struct wit_request *request,
+                        const uint8_t *payload, void *block);
+/* BUFFER: aligned, WIT_VERIFY_MAX blocks. */
+void wit_disk_verify(unsigned slot, const struct wit_request *request,
+                     struct wit_answer *answer, void *buffer);
+void wit_disk_check_table(void);
+int wit_disk_start_writers(unsigned count);
+
+/* witness_load.c */
+int wit_load_start(unsigned mib);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A background load that dirties memory and checks what it finds there. */
+#include "witness_guest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define PAGE 4096
+#define PAGES_PER_STEP 64
+#define STEP_NS (5 * 1000 * 1000)
+
+struct load {
+    uint64_t *memory;
+    uint64_t pages;
+};
+
+static void *load_main(void *arg)
+{
+    struct load *load = arg;
+    uint64_t n = 0;
+
+    for (;;) {
+        for (unsigned i = 0; i < PAGES_PER_STEP; i++, n++) {
+            uint64_t *page =
+                &load->memory[(n % load->pages) * (PAGE / sizeof(uint64_t))];
+            uint64_t round = n / load->pages;
+            /* first and last word: a torn page shows */
+            if (page[0] != round || page[511] != ~round + 1) {
+                wit_count(&wit_state.memory_bad);
+                wit_say("MEMORY page %lu has %lu/%lu, not %lu", n % load->pages,
+                        page[0], -page[511], round);
+            }
+            page[0] = round + 1;
+            page[511] = ~(round + 1) + 1;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
+    }
+    return NULL;
+}
+
+int wit_load_start(unsigned mib)
+{
+    static struct load load;
+    pthread_t thread;
+
+    load.pages = (uint64_t)mib * 1024 * 1024 / PAGE;
+    load.memory = mmap(NULL, load.pages * PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (load.memory == MAP_FAILED) {
+        return -errno;
+    }
+    int error = pthread_create(&thread, NULL, load_main, &load);
+    if (!error) {
+        pthread_detach(thread);
+    }
+    return -error;
+}
