@@ -3,7 +3,7 @@
 # fencer, each in namespaces of its own (77: not possible here).
 
 EXTRA_DIST += tests/unit/libvirt-sandbox tests/unit/test_virt.sh \
-	tests/unit/test_fencewatch.sh
+	tests/unit/test_fencewatch.sh tests/unit/test_cpg.sh
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libkmrio.a
@@ -50,7 +50,14 @@ tests_unit_test_fencewatch_SOURCES = tests/unit/test_fencewatch.c tests/unit/loo
 tests_unit_test_fencewatch_CFLAGS = $(io_test_cflags)
 tests_unit_test_fencewatch_LDADD = $(io_test_libs)
 
-TESTS += tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
+check_PROGRAMS += tests/unit/test_cpg
+tests_unit_test_cpg_SOURCES = tests/unit/test_cpg.c tests/unit/loop_help.h \
+	kemarid/io/cpg.c kemarid/io/quorum.c
+tests_unit_test_cpg_CFLAGS = $(io_test_cflags)
+tests_unit_test_cpg_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(QB_LIBS) \
+	$(CMOCKA_LIBS)
+
+TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
 	tests/unit/test_qmp tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
