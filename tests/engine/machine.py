@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One QEMU and its monitor."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+import uuid
+
+BAD_WORDS = re.compile(
+    r"EARLY|LOST|TWICE|CLOCK went|I/O error|MEMORY page|TABLE damaged|FAILED|"
+    r"Kernel panic|BUG:|Oops|blocked for more than|soft lockup|rcu_sched")
+
+
+class MachineError(Exception):
+    """What a QEMU did or said that it should not."""
+
+
+class Machine:
+    """A QEMU process; it is killed with the pid namespace at the latest."""
+
+    def __init__(self, name, folder, arguments):
+        self.name = name
+        self.instance = str(uuid.uuid4())
+        self.console = os.path.join(folder, name + ".console")
+        self.events = []
+        self._log = open(os.path.join(folder, name + ".qmp"), "w")
+        self._buffer = b""
+        path = os.path.join(folder, name + ".sock")
+        with open(os.path.join(folder, name + ".stderr"), "w") as stderr:
+            self.process = subprocess.Popen(
+                arguments + ["-serial", "file:" + self.console,
+                             "-qmp", f"unix:{path},server=on,wait=off"],
+                stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        self._socket = self._connect(path)
+        self._read_until(lambda m: "QMP" in m, 10)
+        self.command("qmp_capabilities")
+
+    def _connect(self, path):
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            link = socket.socket(socket.AF_UNIX)
+            try:
+                link.connect(path)
+                return link
+            except OSError:
+                link.close()
+                time.sleep(0.01)
+        raise MachineError(f"{self.name}: no monitor (see {self.name}.stderr)")
+
+    def _note(self, direction, text):
+        self._log.write(f"{time.monotonic():.6f} {direction} {text}\n")
+        self._log.flush()
+
+    def _read_message(self, end):
+        while b"\n" not in self._buffer:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                raise MachineError(f"{self.name}: no answer in time")
+            try:
+                data = self._socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                raise MachineError(f"{self.name}: monitor closed")
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        self._note("<", line.decode().strip())
+        return json.loads(line)
+
+    def _read_until(self, is_wanted, timeout):
+        end = time.monotonic() + timeout
+        while True:
+            message = self._read_message(end)
+            if message.get("event") == "KEMARI_STATE":
+                self.events.append(message["data"])
+            if is_wanted(message):
+                return message
+
+    def command(self, name, timeout=20, **arguments):
+        """Returns what the command returned, or raises MachineError."""
+        arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
+        text = json.dumps({"execute": name, "arguments": arguments})
+        self._note(">", text)
+        try:
+            self._socket.sendall(text.encode() + b"\n")
+        except OSError as error:
+            raise MachineError(f"{self.name}: {name}: {error}") from error
+        answer = self._read_until(
+            lambda m: "return" in m or "error" in m, timeout)
+        if "error" in answer:
+            raise MachineError(
+                f"{self.name}: {name}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def capability(self):
+        self.command("migrate-set-capabilities", capabilities=[
+            {"capability": "x-kemari", "state": True},
+            {"capability": "events", "state": True}])
+
+    def await_state(self, *states, timeout=20):
+        """Waits for one of the STATES; those already seen count."""
+        for data in self.events:
+            if data["state"] in states:
+                return data
+        message = self._read_until(
+            lambda m: m.get("event") == "KEMARI_STATE" and
+            m["data"]["state"] in states, timeout)
+        return message["data"]
+
+    def forget_events(self):
+        self.events = []
+
+    def kemari(self):
+        return self.command("query-kemari")
+
+    def stop(self):
+        """SIGSTOP: a primary that does not answer, and is not dead."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        """SIGKILL, and waits until the process is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def console_text(self):
+        try:
+            with open(self.console, errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def await_console(self, text, timeout):
+        end = time.monotonic() + timeout
+        while text not in self.console_text():
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise MachineError(f"{self.name}: the guest never said "
+                                   f"\"{text}\"")
+            time.sleep(0.02)
+
+    def complaints(self):
+        """Lines on the console that there should not be."""
+        return [line for line in self.console_text().splitlines()
+                if BAD_WORDS.search(line)]
