@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kemarictl: kemarid's command line, and what ocf:kemari:vm calls. It hands
+ * its words to kemarid and shows the answer; only `check`, and the agent's
+ * `stop` and `monitor` when there is no kemarid, are done here.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "io/ipc.h"
+
+#define CONFIG_FILE KMR_SYSCONFDIR "/kemari/kemari.conf"
+#define TIMEOUT_MS 10000
+#define TIMEOUT_MAX_MS 3600000
+#define WATCH_MS 1000
+#define GRACE_MS 500 /* kemarid's own deadline comes first */
+#define WORDS_MAX 64
+
+static const char usage_text[] =
+    "usage: kemarictl [--output-as=text|json|xml] COMMAND\n"
+    "  status [VM]      the pairs of the cluster\n"
+    "  watch [VM]       the same, again and again\n"
+    "  events [VM]      what happened, newest last\n"
+    "  handover VM      move it to its standby's node\n"
+    "  takeover VM      the standby's node takes over, if that is safe\n"
+    "  resync VM        look for a standby now\n"
+    "  check FILE.xml   can this domain be protected, and by this host?\n"
+    "  health           of this node\n"
+    "  resource ACTION VM [--config=FILE] [--timeout-ms=N] [NAME=VALUE...]\n"
+    "                   what the resource agent calls\n"
+    "exit codes: 0 done, 1 failed, 2 usage, 3 no kemarid; resource: OCF's\n";
+
+/* name, least and most words after it (but options) */
+static const struct command {
+    const char *name;
+    int min, max;
+} commands[] = {
+    { "status", 0, 1 },   { "watch", 0, 1 },    { "events", 0, 1 },
+    { "handover", 1, 1 }, { "takeover", 1, 1 }, { "resync", 1, 1 },
+    { "check", 1, 1 },    { "health", 0, 0 },   { "resource", 2, 60 },
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* The value of option NAME=, or NULL. */
+static const char *option(int argc, char **argv, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=') {
+            return argv[i] + len + 1;
+        }
+    }
+    return NULL;
+}
+
+static int usage_error(const char *what, const char *word)
+{
+    fprintf(stderr, "kemarictl: %s%s\n%s", what, word, usage_text);
+    return KMR_CTL_USAGE;
+}
+
+static int timeout_of(int argc, char **argv)
+{
+    const char *text = option(argc, argv, "--timeout-ms");
+    char *end;
+    long ms;
+
+    if (!text) {
+        return TIMEOUT_MS;
+    }
+    errno = 0;
+    ms = strtol(text, &end, 10);
+    return errno || end == text || *end || ms < 1 || ms > TIMEOUT_MAX_MS
+               ? -1
+               : (int)ms;
+}
+
+static const char *call_error(int err)
+{
+    switch (err) {
+    case -ENOTCONN:
+        return "no kemarid runs on this node";
+    case -ETIMEDOUT:
+        return "kemarid did not answer in time";
+    case -EACCES:
+    case -EPERM:
+        return "kemarid lets in root and the group haclient only";
+    case -EPROTO:
+        return "kemarid is of another version";
+    default:
+        return strerror(-err);
+    }
+}
+
+struct question {
+    const char *command;
+    const char *words[WORDS_MAX];
+    int count, timeout_ms;
+    enum kmr_ctl_format format;
+};
+
+/* One question; shows the answer. The code, or -errno (nothing shown). */
+static int ask(const struct question *q)
+{
+    char *out = NULL, *err = NULL;
+    int code =
+        kmr_ipc_call(q->count, q->words, q->timeout_ms + GRACE_MS, &out, &err);
+
+    if (code >= 0) {
+        if (out && *out) {
+            kmr_ctl_show(q->command, out, q->format);
+        }
+        if (err && *err) {
+            fprintf(stderr, "%s%s", err,
+                    err[strlen(err) - 1] == '\n' ? "" : "\n");
+        }
+    }
+    free(out);
+    free(err);
+    return code;
+}
+
+static int watch(struct question *q)
+{
+    bool tty = isatty(STDOUT_FILENO);
+    int code;
+
+    q->words[0] = "status";
+    while (true) {
+        if (tty) {
+            fputs("\033[H\033[2J", stdout);
+        }
+        code = ask(q);
+        if (code != 0) {
+            return code;
+        }
+        if (fflush(stdout) != 0) {
+            return KMR_CTL_FAILED; /* the reader went away */
+        }
+        poll(NULL, 0, WATCH_MS);
+    }
+}
+
+static int format_of(const char *text)
+{
+    if (!text || strcmp(text, "text") == 0) {
+        return KMR_CTL_TEXT;
+    }
+    if (strcmp(text, "json") == 0) {
+        return KMR_CTL_JSON;
+    }
+    return strcmp(text, "xml") == 0 ? KMR_CTL_XML : -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct question q = { 0 };
+    const struct command *command = NULL;
+    int given = 0, format, code;
+
+    for (int i = 1; i < argc; i++) {
+        bool is_option = argv[i][0] == '-';
+
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage_text, stdout);
+            return KMR_CTL_DONE;
+        }
+        if (!command && !is_option) {
+            command = find_command(argv[i]);
+            if (!command) {
+                return usage_error("unknown command ", argv[i]);
+            }
+        } else if (!is_option) {
+            given++;
+        } else if (strncmp(argv[i], "--output-as=", 12) == 0) {
+            continue; /* ours; kemarid gives data */
+        } else if (!command || strcmp(command->name, "resource") != 0) {
+            return usage_error("unknown option ", argv[i]);
+        }
+        if (q.count == WORDS_MAX) {
+            return usage_error("too many words", "");
+        }
+        q.words[q.count++] = argv[i];
+    }
+    if (!command) {
+        return usage_error("no command", "");
+    }
+    if (given < command->min || given > command->max) {
+        return usage_error("wrong number of words for ", command->name);
+    }
+    format = format_of(option(argc, argv, "--output-as"));
+    q.timeout_ms = timeout_of(argc, argv);
+    if (format < 0 || q.timeout_ms < 0) {
+        return usage_error(format < 0 ? "unknown format" : "bad --timeout-ms",
+                           "");
+    }
+    q.command = command->name;
+    q.format = (enum kmr_ctl_format)format;
+    if (strcmp(command->name, "check") == 0) {
+        return kmr_ctl_check(q.words[1], q.format, CONFIG_FILE);
+    }
+    code = strcmp(command->name, "watch") == 0 ? watch(&q) : ask(&q);
+    if (code >= 0) {
+        return code;
+    }
+    if (strcmp(command->name, "resource") == 0) {
+        return kmr_ctl_resource(q.words[1], q.words[2], q.timeout_ms, code,
+                                call_error(code));
+    }
+    fprintf(stderr, "kemarictl: %s\n", call_error(code));
+    return code == -ENOTCONN ? KMR_CTL_NO_KEMARID : KMR_CTL_FAILED;
+}
