@@ -78,21 +78,6 @@ def build_programs():
             raise LabError(f'{name}: {error}')
 
 
-def start_storage():
-    os.makedirs(DATA + '/disks')
-    base.start('nbdkit', net.namespace('storage') + [
-        'nbdkit', '-f', '-i', base.address('storage', 100), '-p', '10809',
-        '--threads', '16', DATA + '/bin/kmrdisk.so', f'dir={DATA}/disks',
-        f'log={RECORDS}/storage.log', 'size=64M'])
-    # a socket that listens: state 0A, port 10809 = 2A39
-    pid = base.pid_of('storage')
-
-    def listens():
-        with open(f'/proc/{pid}/net/tcp', encoding='utf-8') as file:
-            return any(':2A39' in line and ' 0A ' in line for line in file)
-    base.wait_for('the storage server', listens, 5)
-
-
 def up(count):
     check_machine()
     chosen = resolve_settings(count)
@@ -109,11 +94,10 @@ def up(count):
         base.write_atomically(RUN + '/settings.json', json.dumps(chosen))
         build_programs()
         net.start_namespaces()
-        start_storage()
         base.start('machine-room', [sys.executable, HERE + '/lab',
                                     'machine-room'])
         base.wait_for('the machine room',
-                      lambda: os.path.exists(power.SOCKET), 5)
+                      lambda: os.path.exists(power.SOCKET), 10)
         for node in base.nodes():
             power.order(f'on {node}')
         wait_for_cluster()

@@ -10,7 +10,7 @@ import threading
 import time
 
 from . import base, net
-from .base import DATA, POWER, LabError
+from .base import DATA, POWER, RECORDS, LabError
 
 SOCKET = POWER + '/socket'
 
@@ -23,7 +23,7 @@ class Room:
         self.log_lock = threading.Lock()
 
     def log(self, text):
-        with self.log_lock, open(base.RECORDS + '/power.log', 'a',
+        with self.log_lock, open(RECORDS + '/power.log', 'a',
                                  encoding='utf-8') as file:
             file.write(f'{time.monotonic_ns() // 1000} {text}\n')
 
@@ -102,6 +102,23 @@ def environment(node):
             'LAB_GUEST': chosen['guest'], 'LAB_SHARE': chosen['share']}
 
 
+def start_storage():
+    """nbdkit ends with the thread that started it: so that is the main thread
+    of the machine room."""
+    os.makedirs(DATA + '/disks')
+    base.start('nbdkit', net.namespace('storage') + [
+        'nbdkit', '-f', '-i', base.address('storage', 100), '-p', '10809',
+        '--threads', '16', DATA + '/bin/kmrdisk.so', f'dir={DATA}/disks',
+        f'log={RECORDS}/storage.log', 'size=64M'])
+    # a socket that listens: state 0A, port 10809 = 2A39
+    pid = base.pid_of('storage')
+
+    def listens():
+        with open(f'/proc/{pid}/net/tcp', encoding='utf-8') as file:
+            return any(':2A39' in line and ' 0A ' in line for line in file)
+    base.wait_for('the storage server', listens, 5)
+
+
 class Handler(socketserver.StreamRequestHandler):
     timeout = 10
 
@@ -121,6 +138,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
 
 def serve():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    start_storage()
     with Server(SOCKET, Handler) as server:
         server.room = Room()
         server.serve_forever()
