@@ -3,7 +3,8 @@
 # fencer, each in namespaces of its own (77: not possible here).
 
 EXTRA_DIST += tests/unit/libvirt-sandbox tests/unit/test_virt.sh \
-	tests/unit/test_fencewatch.sh tests/unit/test_cpg.sh
+	tests/unit/test_fencewatch.sh tests/unit/test_cpg.sh \
+	tests/unit/test_kemarictl.sh
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libkmrio.a
@@ -61,3 +62,9 @@ TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests
 	tests/unit/test_qmp tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
+
+check_PROGRAMS += tests/unit/ctl_server
+tests_unit_ctl_server_SOURCES = tests/unit/ctl_server.c kemarid/io/ipc.c
+tests_unit_ctl_server_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
+tests_unit_ctl_server_LDADD = $(QB_LIBS)
+TESTS += tests/unit/test_kemarictl.sh
