@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef KMR_SHELL_H
+#define KMR_SHELL_H
+
+/*
+ * The shell round the core: callbacks become events, effects become calls.
+ * One struct holds every handle; everything runs in the loop's thread.
+ *
+ *   shell.c           effects, state files, attributes, deadlines
+ *   shell_vm.c        libvirt, the engine and the process of a VM
+ *   shell_cluster.c   messages, membership, fencing
+ *   shell_request.c   kemarictl and the agent
+ *   shell_status.c    what is shown
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <qb/qbloop.h>
+
+#include "core/answer.h"
+#include "core/pair.h"
+#include "core/wire.h"
+#include "io/attr.h"
+#include "io/config.h"
+#include "io/cpg.h"
+#include "io/fencewatch.h"
+#include "io/ipc.h"
+#include "io/pidwatch.h"
+#include "io/qmp.h"
+#include "io/quorum.h"
+#include "io/statefile.h"
+#include "io/virt.h"
+
+#define KMR_VMS_MAX 256
+#define KMR_RING_MAX 512      /* transitions that are kept */
+#define KMR_STATUS_MS 5000u   /* between two STATUS messages, if all is calm */
+#define KMR_STATUS_SOON_MS 5u /* changes are collected so long */
+#define KMR_POLL_MS 5000u     /* the engine is asked */
+#define KMR_POLL_SYNC_MS 500u /* ... while it synchronises */
+#define KMR_GRACE_MS 30u      /* a death may yet turn out a power-off */
+#define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
+#define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
+#define KMR_STATE_DIR KMR_LOCALSTATEDIR "/lib/kemari"
+#define KMR_RUN_DIR "/run/kemari"
+#define KMR_SEQUENCE_MAX 3
+
+struct kmr_shell;
+
+/* Commands to the engine, one after another, as one order. */
+struct kmr_sequence {
+    char text[KMR_SEQUENCE_MAX][KMR_QMP_COMMAND_MAX];
+    unsigned count, at;
+    enum kmr_order order;
+    uint32_t tag;
+    bool busy;
+};
+
+struct kmr_vm {
+    struct kmr_shell *shell;
+    struct kmr_pair pair;
+    char config[256];   /* path of the operator's XML; "" unknown */
+    char resource[128]; /* Pacemaker's name; "" unknown */
+    struct kmr_virt_worker *worker;
+    struct kmr_sequence sequence;
+    qb_loop_timer_handle tick, poll, grace, again;
+    uint64_t tick_ms;
+    /* our QEMU */
+    struct kmr_proc proc;
+    struct kmr_pidwatch *watch;
+    bool creating, killing, powered_off;
+    unsigned creates; /* tries */
+    uint64_t create_since_ms;
+    char death[KMR_REASON_MAX];
+    /* of an invitation */
+    char *xml;
+    size_t xml_len;
+    char address[KMR_NODE_MAX]; /* the standby's, or ours as one */
+    char invite_node[KMR_NODE_MAX];
+    char invite_id[KMR_UUID_MAX];
+    uint64_t invite_generation;
+    unsigned port; /* the last one tried */
+    /* the engine's last answer */
+    struct kmr_qmp_status engine;
+    unsigned progress;
+    /* what other nodes say, by index into shell->nodes */
+    struct kmr_pair_status *views[KMR_CPG_NODES_MAX];
+    char state_text[KMR_STATEFILE_MAX]; /* as written last */
+};
+
+struct kmr_node {
+    uint32_t nodeid; /* 0: free */
+    char name[KMR_NODE_MAX];
+    uint64_t boot;
+    bool present, heard;
+    uint64_t left_wall_us; /* when it left; 0: it didn't, in our time */
+    uint64_t fenced_ms;    /* confirmed while it was still present */
+};
+
+struct kmr_transition {
+    uint64_t time_us, mono_us;
+    char node[KMR_NODE_MAX];
+    char vm[KMR_VM_MAX];
+    char from[32], to[32];
+    char reason[KMR_REASON_MAX];
+};
+
+struct kmr_request; /* an agent's action that is not answered yet */
+
+struct kmr_shell {
+    qb_loop_t *loop;
+    struct kmr_config config;
+    char emulator[KMR_CONFIG_TEXT]; /* "": the XML's own */
+    uint64_t boot;
+    struct kmr_cpg *cpg;
+    struct kmr_quorum *quorum;
+    struct kmr_virt *virt;
+    struct kmr_attr *attr;
+    struct kmr_fencewatch *fence;
+    struct kmr_ipc *ipc;
+    struct kmr_statefile *states, *pids;
+    bool joined, quorate, synced, fence_up;
+    uint32_t nodeid;
+    struct kmr_node nodes[KMR_CPG_NODES_MAX];
+    struct kmr_vm *vms[KMR_VMS_MAX];
+    unsigned vm_count;
+    struct kmr_transition ring[KMR_RING_MAX];
+    unsigned ring_head, ring_count;
+    qb_loop_timer_handle status_timer;
+    uint64_t status_due_ms;
+    struct kmr_request *requests;
+    uint8_t *buf; /* KMR_WIRE_MAX */
+    struct kmr_pair_status *pairs; /* KMR_WIRE_PAIRS_MAX */
+    struct kmr_effects effects;
+    bool stepping;
+};
+
+uint64_t kmr_now_ms(void);
+uint64_t kmr_mono_us(void);
+uint64_t kmr_wall_us(void);
+
+/* ---- shell.c ---- */
+struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
+                            bool create);
+/* The event's time and fresh UUID are filled in. */
+void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event);
+void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
+void kmr_shell_persist(struct kmr_vm *vm);
+void kmr_shell_publish(struct kmr_vm *vm);
+/* Reads the state files and adopts what runs. */
+int kmr_shell_load(struct kmr_shell *shell);
+int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
+                    void (*fn)(void *), qb_loop_timer_handle *ret_timer);
+
+/* ---- shell_vm.c ---- */
+void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect);
+void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect);
+void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect);
+void kmr_vm_watch(struct kmr_vm *vm);
+void kmr_vm_forget(struct kmr_vm *vm); /* its process is dead */
+void kmr_vm_poll(void *data);
+void kmr_shell_virt_connected(bool up, const char *reason, void *user);
+void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user);
+
+/* ---- shell_cluster.c ---- */
+void kmr_shell_send(struct kmr_shell *shell, struct kmr_msg *msg);
+void kmr_shell_status_soon(struct kmr_shell *shell);
+void kmr_shell_remember(struct kmr_shell *shell, const struct kmr_msg *msg);
+void kmr_shell_tell_peers(struct kmr_vm *vm);
+struct kmr_node *kmr_shell_node(struct kmr_shell *shell, const char *name);
+void kmr_shell_cpg_connected(bool up, uint32_t nodeid, void *user);
+void kmr_shell_cpg_members(const uint32_t *ids, unsigned n, void *user);
+void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
+                           void *user);
+void kmr_shell_quorum(bool quorate, void *user);
+void kmr_shell_fence_connected(bool up, const char *reason, void *user);
+void kmr_shell_fenced(const struct kmr_fence_event *event, void *user);
+
+/* ---- shell_request.c ---- */
+void kmr_shell_request(struct kmr_ipc_client *client, int argc,
+                       const char *const *argv, void *user);
+void kmr_shell_answer(struct kmr_vm *vm); /* who waits for this VM? */
+
+/* ---- shell_status.c: JSON texts, to be freed ---- */
+char *kmr_shell_status_json(struct kmr_shell *shell, const char *vm);
+char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm);
+void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret);
+
+#endif

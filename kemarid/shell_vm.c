@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "shell.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <qb/qbdefs.h>
+#include <qb/qblog.h>
+
+#include "core/text.h"
+#include "io/domxml.h"
+
+static void run_sequence(struct kmr_vm *vm);
+static void create(void *data);
+
+static void done(struct kmr_vm *vm, enum kmr_order order, uint32_t tag,
+                 bool ok, bool maybe, const char *reason)
+{
+    struct kmr_event event = { .type = KMR_EVENT_DONE };
+
+    event.order = order;
+    event.tag = tag;
+    event.flag = ok;
+    event.maybe = maybe;
+    if (!ok) {
+        snprintf(event.reason, sizeof(event.reason), "%s: %s",
+                 kmr_order_text(order), reason);
+        qb_log(LOG_WARNING, "pair %s: %s", vm->pair.vm, event.reason);
+    }
+    kmr_shell_step(vm, &event);
+}
+
+static int give(struct kmr_vm *vm, enum kmr_virt_op op, const char *text,
+                bool paused, uint32_t timeout_ms, kmr_virt_cb cb)
+{
+    struct kmr_virt_order order = {
+        .op = op,
+        .text = text,
+        .paused = paused,
+        .timeout_ms = timeout_ms,
+    };
+    int err = 0;
+
+    if (!vm->worker) {
+        err = kmr_virt_worker_new(vm->shell->virt, vm->pair.vm, &vm->worker);
+    }
+    return err ? err : kmr_virt_order(vm->worker, &order, cb, vm);
+}
+
+/* ---- the process ---- */
+
+static void reaped(struct kmr_vm *vm)
+{
+    struct kmr_event event = { .type = KMR_EVENT_REAPED };
+
+    if (vm->grace) {
+        qb_loop_timer_del(vm->shell->loop, vm->grace);
+        vm->grace = 0;
+    }
+    snprintf(event.reason, sizeof(event.reason), "%s",
+             vm->death[0] ? vm->death : "QEMU died");
+    kmr_vm_forget(vm);
+    kmr_shell_step(vm, &event);
+}
+
+void kmr_vm_forget(struct kmr_vm *vm)
+{
+    memset(&vm->proc, 0, sizeof(vm->proc));
+    kmr_pidwatch_stop(vm->watch);
+    vm->watch = NULL;
+    vm->killing = false;
+    vm->powered_off = false;
+    vm->creating = false;
+    vm->death[0] = '\0';
+    vm->progress = 0;
+    memset(&vm->engine, 0, sizeof(vm->engine));
+    if (vm->poll) {
+        qb_loop_timer_del(vm->shell->loop, vm->poll);
+        vm->poll = 0;
+    }
+    if (vm->again) {
+        qb_loop_timer_del(vm->shell->loop, vm->again);
+        vm->again = 0;
+    }
+    /* Answers still to come belong to nobody. */
+    kmr_virt_worker_free(vm->worker);
+    vm->worker = NULL;
+    vm->sequence.busy = false;
+}
+
+static void on_grace(void *data)
+{
+    struct kmr_vm *vm = data;
+
+    vm->grace = 0;
+    reaped(vm);
+}
+
+static void on_dead(const struct kmr_proc *proc, void *user)
+{
+    struct kmr_vm *vm = user;
+
+    vm->watch = NULL;
+    if (vm->killing || vm->powered_off ||
+        !kmr_virt_is_connected(vm->shell->virt)) {
+        reaped(vm);
+        return;
+    }
+    snprintf(vm->death, sizeof(vm->death), "QEMU (pid %d) died",
+             (int)proc->pid);
+    /* A power-off's SHUTDOWN can be a few ms behind: see virt.h. */
+    if (!vm->grace) {
+        kmr_shell_timer(vm->shell, KMR_GRACE_MS, vm, on_grace, &vm->grace);
+    }
+}
+
+void kmr_vm_watch(struct kmr_vm *vm)
+{
+    int err = kmr_pidwatch_start(vm->shell->loop, &vm->proc, on_dead, vm,
+                                 &vm->watch);
+
+    if (err == -ESRCH) {
+        kmr_shell_timer(vm->shell, 1, vm, on_grace, &vm->grace);
+    } else if (err) {
+        qb_log(LOG_ERR, "pair %s: can't watch pid %d: %s", vm->pair.vm,
+               (int)vm->proc.pid, strerror(-err));
+    }
+    if (!vm->poll) {
+        kmr_shell_timer(vm->shell, KMR_POLL_SYNC_MS, vm, kmr_vm_poll,
+                        &vm->poll);
+    }
+}
+
+static void find_process(struct kmr_vm *vm)
+{
+    if (vm->proc.pid == 0 &&
+        kmr_proc_of_domain(NULL, vm->pair.vm, NULL, &vm->proc) != 0) {
+        memset(&vm->proc, 0, sizeof(vm->proc));
+    }
+}
+
+static void on_nothing(void *data)
+{
+    struct kmr_vm *vm = data;
+
+    vm->grace = 0;
+    find_process(vm);
+    if (vm->proc.pid != 0) {
+        return; /* the core kills again */
+    }
+    reaped(vm);
+}
+
+void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    int err;
+
+    vm->killing = true;
+    kmr_text_set(vm->death, sizeof(vm->death), "killed");
+    if (effect->reason[0]) {
+        kmr_text_add(vm->death, sizeof(vm->death), ": ");
+        kmr_text_add(vm->death, sizeof(vm->death), effect->reason);
+    }
+    if (vm->creating && vm->proc.pid == 0 && !vm->again) {
+        return; /* libvirtd is at it; killed as soon as it is there */
+    }
+    if (vm->again) {
+        qb_loop_timer_del(vm->shell->loop, vm->again);
+        vm->again = 0;
+        vm->creating = false;
+    }
+    find_process(vm);
+    if (vm->proc.pid == 0) {
+        if (!vm->grace) {
+            kmr_shell_timer(vm->shell, 1, vm, on_nothing, &vm->grace);
+        }
+        return;
+    }
+    err = kmr_proc_kill(&vm->proc);
+    if (err == -ESRCH) {
+        if (!vm->grace) {
+            kmr_shell_timer(vm->shell, 1, vm, on_grace, &vm->grace);
+        }
+    } else if (err) {
+        qb_log(LOG_CRIT, "pair %s: can't kill pid %d: %s", vm->pair.vm,
+               (int)vm->proc.pid, strerror(-err));
+    } else if (!vm->watch) {
+        kmr_vm_watch(vm);
+    }
+}
+
+/* ---- starting a domain ---- */
+
+static void on_created(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    enum kmr_order order = vm->sequence.order;
+    uint32_t tag = vm->sequence.tag;
+    uint64_t now_ms = kmr_now_ms();
+
+    if (reply->err == -EEXIST && !vm->killing &&
+        now_ms < vm->create_since_ms + KMR_CREATE_MS / 2) {
+        /* libvirtd has not noticed yet that the one before is dead. */
+        kmr_shell_timer(vm->shell, KMR_EXIST_MS, vm, create, &vm->again);
+        return;
+    }
+    vm->creating = false;
+    if (reply->err == 0 || reply->maybe) {
+        find_process(vm);
+        if (vm->proc.pid != 0) {
+            kmr_vm_watch(vm);
+        }
+    }
+    if (vm->killing) {
+        struct kmr_effect effect = { .type = KMR_EFFECT_KILL };
+
+        kmr_text_set(effect.reason, sizeof(effect.reason),
+                     "no longer wanted");
+        kmr_vm_kill(vm, &effect);
+        return;
+    }
+    if (reply->err == 0 && vm->proc.pid == 0) {
+        done(vm, order, tag, false, false, "no process of the domain found");
+        return;
+    }
+    done(vm, order, tag, reply->err == 0, reply->maybe,
+         reply->error ? reply->error : "");
+}
+
+static int derive(struct kmr_vm *vm, char **ret_text,
+                  struct kmr_domxml_error *ret_error)
+{
+    const struct kmr_pair *pair = &vm->pair;
+    struct kmr_domxml_pair want = { .generation =
+                                        pair->record.generation };
+    struct kmr_domxml *dom;
+    bool standby = vm->sequence.order == KMR_ORDER_CREATE_STANDBY;
+    int err;
+
+    memset(ret_error, 0, sizeof(*ret_error));
+    want.role = standby ? KMR_DOMXML_STANDBY : KMR_DOMXML_PRIMARY;
+    kmr_text_set(want.instance, sizeof(want.instance), pair->instance);
+    kmr_text_set(want.peer, sizeof(want.peer), pair->peer);
+    if (standby) {
+        err = kmr_domxml_read_text(vm->xml ? vm->xml : "", vm->xml_len,
+                                   "the primary's XML", &dom, ret_error);
+    } else {
+        err = kmr_domxml_read_file(vm->config, &dom, ret_error);
+    }
+    if (err) {
+        return err;
+    }
+    err = kmr_domxml_derive(dom,
+                            vm->shell->emulator[0] ? vm->shell->emulator :
+                                                     NULL,
+                            &want, ret_text);
+    if (err) {
+        snprintf(ret_error->text, sizeof(ret_error->text),
+                 "can't derive the domain: %s", strerror(-err));
+    }
+    kmr_domxml_free(dom);
+    return err;
+}
+
+static void create(void *data)
+{
+    struct kmr_vm *vm = data;
+    struct kmr_domxml_error error;
+    char *text = NULL;
+    bool standby = vm->sequence.order == KMR_ORDER_CREATE_STANDBY;
+    int err;
+
+    vm->again = 0;
+    err = derive(vm, &text, &error);
+    if (!err) {
+        vm->creating = true;
+        err = give(vm, KMR_VIRT_OP_CREATE, text, standby, KMR_CREATE_MS,
+                   on_created);
+        snprintf(error.text, sizeof(error.text), "%s",
+                 err ? strerror(-err) : "");
+    }
+    free(text);
+    if (err) {
+        vm->creating = false;
+        done(vm, vm->sequence.order, vm->sequence.tag, false, false,
+             error.text);
+    }
+}
+
+/* ---- orders to the engine ---- */
+
+static bool is_ours(const struct kmr_vm *vm, const char *instance)
+{
+    return instance[0] == '\0' ||
+           strcmp(instance, vm->pair.instance) == 0;
+}
+
+static void tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
+{
+    struct kmr_event event = { .type = KMR_EVENT_ENGINE };
+    const char *state = kmr_qmp_state_text(now->state);
+    static const char *const names[] = {
+#define X(name, text) text,
+        KMR_ENGINES(X)
+#undef X
+    };
+
+    for (unsigned i = 0; i < KMR_ENGINE_COUNT; i++) {
+        if (strcmp(names[i], state) == 0) {
+            event.engine = (enum kmr_engine)i;
+        }
+    }
+    event.role = now->role == KMR_QMP_ROLE_PRIMARY ?
+                     KMR_ENGINE_ROLE_PRIMARY :
+                 now->role == KMR_QMP_ROLE_STANDBY ?
+                     KMR_ENGINE_ROLE_STANDBY :
+                     KMR_ENGINE_ROLE_NONE;
+    event.generation = now->generation;
+    event.checkpoint = now->checkpoint;
+    kmr_text_set(event.id, sizeof(event.id), now->instance);
+    kmr_text_set(event.peer, sizeof(event.peer), now->peer);
+    kmr_text_set(event.reason, sizeof(event.reason), now->reason);
+    kmr_shell_step(vm, &event);
+}
+
+static void on_queried(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    struct kmr_sequence *sequence = &vm->sequence;
+    struct kmr_qmp_status status;
+    uint32_t tag = sequence->tag;
+    enum kmr_order order = sequence->order;
+
+    sequence->busy = false;
+    if (reply->err == 0 && kmr_qmp_parse_query(reply->text, &status) == 0) {
+        vm->engine = status;
+        tell_engine(vm, &status);
+        done(vm, order, tag, true, false, "");
+    } else if (reply->err == -EREMOTEIO) {
+        /* Unpatched: it runs all the same. */
+        memset(&status, 0, sizeof(status));
+        tell_engine(vm, &status);
+        done(vm, order, tag, true, false, "");
+    } else {
+        done(vm, order, tag, false, true, reply->error);
+    }
+}
+
+static void on_sequence(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    struct kmr_sequence *sequence = &vm->sequence;
+
+    if (reply->err == 0 && ++sequence->at < sequence->count) {
+        run_sequence(vm);
+        return;
+    }
+    sequence->busy = false;
+    done(vm, sequence->order, sequence->tag, reply->err == 0,
+         reply->err != 0 && reply->err != -EREMOTEIO, reply->error);
+}
+
+static void run_sequence(struct kmr_vm *vm)
+{
+    struct kmr_sequence *sequence = &vm->sequence;
+    int err;
+
+    sequence->busy = true;
+    err = give(vm, KMR_VIRT_OP_MONITOR, sequence->text[sequence->at], false,
+               KMR_ORDER_MS, on_sequence);
+    if (err) {
+        sequence->busy = false;
+        done(vm, sequence->order, sequence->tag, false, false,
+             strerror(-err));
+    }
+}
+
+/* A port of ours that nobody listens on; the engine binds it right after. */
+static int free_port(struct kmr_vm *vm)
+{
+    const struct kmr_config *config = &vm->shell->config;
+    unsigned count = config->port_last - config->port_first + 1;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        unsigned port = config->port_first + (vm->port + 1 + i) % count;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int one = 1;
+        int err;
+
+        if (fd < 0) {
+            return -errno;
+        }
+        address.sin_port = htons((uint16_t)port);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        err = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        close(fd);
+        if (err == 0) {
+            vm->port = port - config->port_first;
+            return (int)port;
+        }
+    }
+    return -EADDRINUSE;
+}
+
+static int order_prepare(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    struct kmr_sequence *sequence = &vm->sequence;
+    const char *host = vm->shell->config.replication_address;
+    int port = free_port(vm);
+
+    if (port < 0) {
+        return port;
+    }
+    if (snprintf(vm->address, sizeof(vm->address), "tcp:%s:%d", host, port) >=
+        (int)sizeof(vm->address)) {
+        return -ENAMETOOLONG;
+    }
+    sequence->count = 3;
+    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
+                    sequence->text[0], KMR_QMP_COMMAND_MAX);
+    kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
+    return kmr_qmp_migrate(vm->address, true, sequence->text[2],
+                           KMR_QMP_COMMAND_MAX);
+}
+
+static int order_sync(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    struct kmr_sequence *sequence = &vm->sequence;
+
+    sequence->count = 3;
+    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
+                    sequence->text[0], KMR_QMP_COMMAND_MAX);
+    kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
+    return kmr_qmp_migrate(vm->address, false, sequence->text[2],
+                           KMR_QMP_COMMAND_MAX);
+}
+
+static void on_shutdown(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+
+    vm->sequence.busy = false;
+    done(vm, KMR_ORDER_SHUTDOWN, vm->sequence.tag, reply->err == 0, false,
+         reply->error);
+}
+
+void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    struct kmr_sequence *sequence = &vm->sequence;
+    char query[KMR_QMP_COMMAND_MAX];
+    int err = 0;
+
+    sequence->order = effect->order;
+    sequence->tag = effect->tag;
+    sequence->at = 0;
+    sequence->count = 1;
+    switch (effect->order) {
+    case KMR_ORDER_CREATE_PRIMARY:
+    case KMR_ORDER_CREATE_STANDBY:
+        vm->create_since_ms = kmr_now_ms();
+        vm->killing = false;
+        vm->death[0] = '\0';
+        vm->creating = true;
+        /* Not from inside the step: it may fail at once. */
+        kmr_shell_timer(vm->shell, 0, vm, create, &vm->again);
+        return;
+    case KMR_ORDER_PREPARE:
+        err = order_prepare(vm, effect);
+        break;
+    case KMR_ORDER_SYNC:
+        err = order_sync(vm, effect);
+        break;
+    case KMR_ORDER_RELEASE:
+        err = kmr_qmp_release(effect->id, effect->generation,
+                              sequence->text[0], KMR_QMP_COMMAND_MAX);
+        break;
+    case KMR_ORDER_TAKEOVER:
+        err = kmr_qmp_takeover(effect->id, effect->generation,
+                               sequence->text[0], KMR_QMP_COMMAND_MAX);
+        break;
+    case KMR_ORDER_HANDOVER:
+        err = kmr_qmp_handover(effect->id, effect->generation,
+                               sequence->text[0], KMR_QMP_COMMAND_MAX);
+        break;
+    case KMR_ORDER_SHUTDOWN:
+        err = give(vm, KMR_VIRT_OP_SHUTDOWN, NULL, false, KMR_ORDER_MS,
+                   on_shutdown);
+        if (!err) {
+            return;
+        }
+        break;
+    case KMR_ORDER_QUERY:
+        kmr_qmp_simple("query-kemari", query, sizeof(query));
+        err = give(vm, KMR_VIRT_OP_MONITOR, query, false, KMR_ORDER_MS,
+                   on_queried);
+        if (!err) {
+            return;
+        }
+        break;
+    case KMR_ORDER_NONE:
+        return;
+    }
+    if (err) {
+        qb_log(LOG_ERR, "pair %s: %s: %s", vm->pair.vm,
+               kmr_order_text(effect->order), strerror(-err));
+        sequence->text[0][0] = '\0'; /* refused by the engine: an answer */
+        sequence->count = 1;
+    }
+    run_sequence(vm);
+}
+
+/* ---- the invitation ---- */
+
+static void on_xml(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    struct kmr_msg msg = { .type = KMR_MSG_INVITE };
+
+    if (strcmp(vm->pair.peer, vm->invite_id) != 0) {
+        return; /* given up meanwhile */
+    }
+    if (reply->err) {
+        qb_log(LOG_ERR, "pair %s: no XML from libvirt: %s", vm->pair.vm,
+               reply->error);
+        return; /* the deadline of the invitation tries again */
+    }
+    kmr_text_set(msg.vm, sizeof(msg.vm), vm->pair.vm);
+    kmr_text_set(msg.target, sizeof(msg.target), vm->invite_node);
+    kmr_text_set(msg.id, sizeof(msg.id), vm->invite_id);
+    kmr_text_set(msg.peer, sizeof(msg.peer), vm->pair.instance);
+    msg.generation = vm->invite_generation;
+    msg.xml = reply->text;
+    msg.xml_len = (uint32_t)strlen(reply->text);
+    kmr_shell_send(vm->shell, &msg);
+}
+
+void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    int err;
+
+    kmr_text_set(vm->invite_node, sizeof(vm->invite_node), effect->node);
+    kmr_text_set(vm->invite_id, sizeof(vm->invite_id), effect->id);
+    vm->invite_generation = effect->generation;
+    err = give(vm, KMR_VIRT_OP_GET_XML, NULL, false, KMR_ORDER_MS, on_xml);
+    if (err) {
+        qb_log(LOG_ERR, "pair %s: can't ask libvirt: %s", vm->pair.vm,
+               strerror(-err));
+    }
+}
+
+/* ---- the engine is asked now and then ---- */
+
+static void on_progress(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    char status[32];
+    unsigned percent;
+
+    if (reply->err == 0 && kmr_qmp_parse_migrate(reply->text, &percent,
+                                                 status,
+                                                 sizeof(status)) == 0) {
+        vm->progress = percent;
+        kmr_shell_publish(vm);
+    }
+}
+
+static void on_poll(const struct kmr_virt_reply *reply, void *user)
+{
+    struct kmr_vm *vm = user;
+    struct kmr_qmp_status status;
+
+    if (reply->err != 0 || kmr_qmp_parse_query(reply->text, &status) != 0 ||
+        !is_ours(vm, status.instance)) {
+        return;
+    }
+    vm->engine = status;
+    /* What it says is news only if an event was lost; an order that is under
+     * way makes it old. */
+    if (vm->pair.order == KMR_ORDER_NONE &&
+        vm->pair.phase != KMR_PHASE_ADOPTING &&
+        status.generation == vm->pair.engine_generation) {
+        tell_engine(vm, &status);
+    }
+    kmr_shell_publish(vm);
+}
+
+void kmr_vm_poll(void *data)
+{
+    struct kmr_vm *vm = data;
+    char text[KMR_QMP_COMMAND_MAX];
+    bool syncing = vm->pair.phase == KMR_PHASE_SYNCING;
+
+    vm->poll = 0;
+    if (!kmr_phase_has_qemu(vm->pair.phase)) {
+        return;
+    }
+    kmr_shell_timer(vm->shell, syncing ? KMR_POLL_SYNC_MS : KMR_POLL_MS, vm,
+                    kmr_vm_poll, &vm->poll);
+    if (!kmr_virt_is_connected(vm->shell->virt) ||
+        vm->pair.order != KMR_ORDER_NONE || vm->creating || vm->killing) {
+        return;
+    }
+    kmr_qmp_simple("query-kemari", text, sizeof(text));
+    give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS, on_poll);
+    if (syncing) {
+        kmr_qmp_simple("query-migrate", text, sizeof(text));
+        give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS,
+             on_progress);
+    }
+}
+
+/* ---- libvirt's events ---- */
+
+void kmr_shell_virt_connected(bool up, const char *reason, void *user)
+{
+    struct kmr_shell *shell = user;
+
+    qb_log(up ? LOG_NOTICE : LOG_WARNING, "libvirt: %s%s",
+           up ? "connected" : "not connected: ", up ? "" : reason);
+    for (unsigned i = 0; up && i < shell->vm_count; i++) {
+        struct kmr_vm *vm = shell->vms[i];
+
+        if (vm->poll) {
+            qb_loop_timer_del(shell->loop, vm->poll);
+            vm->poll = 0;
+            kmr_vm_poll(vm); /* events may have been lost */
+        }
+    }
+}
+
+static void powered_off(struct kmr_vm *vm)
+{
+    struct kmr_event event = { .type = KMR_EVENT_POWEROFF };
+
+    vm->powered_off = true;
+    kmr_text_set(vm->death, sizeof(vm->death), "the guest powered off");
+    kmr_shell_step(vm, &event);
+    if (vm->grace) {
+        qb_loop_timer_del(vm->shell->loop, vm->grace);
+        vm->grace = 0;
+        reaped(vm);
+    }
+}
+
+void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
+{
+    struct kmr_shell *shell = user;
+    struct kmr_vm *vm = kmr_shell_vm(shell, event->domain, false);
+    struct kmr_qmp_status status;
+
+    if (!vm || !kmr_phase_has_qemu(vm->pair.phase)) {
+        return;
+    }
+    switch (event->type) {
+    case KMR_VIRT_EV_ENGINE:
+        if (strcmp(event->qmp_event, "KEMARI_STATE") != 0) {
+            break;
+        }
+        if (kmr_qmp_parse_event(event->text, &status) != 0) {
+            qb_log(LOG_ERR, "pair %s: bad event of the engine: %s",
+                   vm->pair.vm, event->text);
+            break;
+        }
+        if (is_ours(vm, status.instance)) {
+            qb_log(LOG_INFO, "pair %s: engine: %s (%s)", vm->pair.vm,
+                   kmr_qmp_state_text(status.state), status.reason);
+            tell_engine(vm, &status);
+        }
+        break;
+    case KMR_VIRT_EV_SHUTDOWN:
+        if (event->by_guest && !vm->killing) {
+            powered_off(vm);
+        }
+        break;
+    case KMR_VIRT_EV_IO_ERROR:
+        qb_log(LOG_ERR, "pair %s: I/O error on %s%s", vm->pair.vm,
+               event->text, event->io_stopped ? ", the guest stopped" : "");
+        break;
+    case KMR_VIRT_EV_MEMORY_FAILURE:
+        qb_log(LOG_ERR, "pair %s: memory failure: %s", vm->pair.vm,
+               event->text);
+        break;
+    case KMR_VIRT_EV_CRASHED:
+        qb_log(LOG_ERR, "pair %s: the guest panicked", vm->pair.vm);
+        break;
+    case KMR_VIRT_EV_STARTED:
+    case KMR_VIRT_EV_RESUMED:
+    case KMR_VIRT_EV_SUSPENDED:
+    case KMR_VIRT_EV_STOPPED:
+    case KMR_VIRT_EV_REBOOT:
+        qb_log(LOG_DEBUG, "pair %s: libvirt: %s", vm->pair.vm,
+               kmr_virt_event_text(event->type));
+        break;
+    }
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cluster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/answer.h"
+
+static void step(struct sim *sim, unsigned index, struct kmr_event *event);
+
+static void note_running(struct sim *sim)
+{
+    unsigned running = 0;
+
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        running += sim->nodes[i].qemu.exists && sim->nodes[i].qemu.running;
+    }
+    if (running > sim->max_running) {
+        sim->max_running = running;
+    }
+}
+
+static void send_msg(struct sim *sim, unsigned from,
+                     const struct kmr_msg *msg)
+{
+    struct sim_msg *slot;
+
+    if (!sim->nodes[from].present) {
+        return;
+    }
+    assert_true(sim->count < SIM_QUEUE);
+    slot = &sim->queue[(sim->head + sim->count++) % SIM_QUEUE];
+    slot->msg = *msg;
+    slot->from = from;
+    snprintf(slot->msg.node, sizeof(slot->msg.node), "%s",
+             sim->nodes[from].name);
+}
+
+static void tell_peers(struct sim *sim, unsigned about)
+{
+    struct sim_node *node = &sim->nodes[about];
+
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        struct kmr_event event = { .type = KMR_EVENT_PEER };
+
+        if (i == about || !sim->nodes[i].name[0] || !sim->nodes[i].present) {
+            continue;
+        }
+        snprintf(event.node, sizeof(event.node), "%s", node->name);
+        event.boot = node->boot;
+        event.present = node->present;
+        event.started = node->pair.want != KMR_WANT_STOPPED;
+        event.idle = node->pair.phase == KMR_PHASE_IDLE;
+        step(sim, i, &event);
+        if (node->present) {
+            memset(&event, 0, sizeof(event));
+            event.type = KMR_EVENT_RECORD;
+            event.record = node->pair.record;
+            step(sim, i, &event);
+        }
+    }
+}
+
+static struct sim_node *by_instance(struct sim *sim, const char *id)
+{
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        if (sim->nodes[i].qemu.exists &&
+            strcmp(sim->nodes[i].qemu.id, id) == 0) {
+            return &sim->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+static unsigned index_of(struct sim *sim, struct sim_node *node)
+{
+    return (unsigned)(node - sim->nodes);
+}
+
+static void done(struct sim *sim, unsigned index, const struct kmr_effect *eff,
+                 bool ok, const char *reason)
+{
+    struct kmr_event event = { .type = KMR_EVENT_DONE };
+
+    event.order = eff->order;
+    event.tag = eff->tag;
+    event.flag = ok;
+    snprintf(event.reason, sizeof(event.reason), "%s", reason);
+    step(sim, index, &event);
+}
+
+/* An order to the QEMU of a node, by the engine's contract. */
+static void order(struct sim *sim, unsigned index,
+                  const struct kmr_effect *eff)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct sim_qemu *qemu = &node->qemu;
+    struct sim_node *peer;
+
+    if (node->mute) {
+        node->waiting = eff->order;
+        return;
+    }
+    switch (eff->order) {
+    case KMR_ORDER_CREATE_PRIMARY:
+    case KMR_ORDER_CREATE_STANDBY:
+        assert_false(qemu->exists);
+        memset(qemu, 0, sizeof(*qemu));
+        qemu->exists = true;
+        qemu->running = eff->order == KMR_ORDER_CREATE_PRIMARY;
+        snprintf(qemu->id, sizeof(qemu->id), "%s", eff->id);
+        note_running(sim);
+        break;
+    case KMR_ORDER_PREPARE:
+        assert_true(eff->generation > qemu->generation);
+        qemu->generation = eff->generation;
+        qemu->role = KMR_ENGINE_ROLE_STANDBY;
+        snprintf(qemu->peer, sizeof(qemu->peer), "%s", eff->peer);
+        break;
+    case KMR_ORDER_SYNC:
+        assert_true(eff->generation > qemu->generation);
+        peer = by_instance(sim, eff->peer);
+        if (node->sync_fails || !peer) {
+            done(sim, index, eff, false, "no connection");
+            return;
+        }
+        assert_string_equal(peer->qemu.peer, qemu->id);
+        qemu->generation = eff->generation;
+        qemu->role = KMR_ENGINE_ROLE_PRIMARY;
+        snprintf(qemu->peer, sizeof(qemu->peer), "%s", eff->peer);
+        done(sim, index, eff, true, "");
+        sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCING, "");
+        sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCHRONISED, "");
+        sim_engine(sim, index, KMR_ENGINE_PROTECTED, "");
+        return;
+    case KMR_ORDER_RELEASE:
+        assert_true(eff->generation > qemu->generation);
+        assert_int_equal(qemu->role, KMR_ENGINE_ROLE_PRIMARY);
+        qemu->generation = eff->generation;
+        qemu->role = KMR_ENGINE_ROLE_NONE;
+        qemu->frozen = false;
+        qemu->running = true;
+        note_running(sim);
+        break;
+    case KMR_ORDER_TAKEOVER:
+        assert_true(eff->generation > qemu->generation);
+        assert_int_equal(qemu->role, KMR_ENGINE_ROLE_STANDBY);
+        assert_true(qemu->state == KMR_ENGINE_SYNCHRONISED ||
+                    qemu->state == KMR_ENGINE_PRIMARY_LOST);
+        qemu->generation = eff->generation;
+        done(sim, index, eff, true, "");
+        qemu->role = KMR_ENGINE_ROLE_NONE;
+        qemu->running = true;
+        note_running(sim);
+        sim_engine(sim, index, KMR_ENGINE_RUNNING, "");
+        return;
+    case KMR_ORDER_HANDOVER:
+        assert_true(eff->generation > qemu->generation);
+        qemu->generation = eff->generation;
+        qemu->frozen = true;
+        qemu->running = false;
+        done(sim, index, eff, true, "");
+        sim_engine(sim, index, KMR_ENGINE_HANDED_OVER, "");
+        return;
+    case KMR_ORDER_SHUTDOWN:
+        done(sim, index, eff, true, "");
+        sim_event(sim, index, KMR_EVENT_POWEROFF, false);
+        return;
+    case KMR_ORDER_QUERY:
+        sim_engine(sim, index, qemu->state, "");
+        break;
+    case KMR_ORDER_NONE:
+        break;
+    }
+    done(sim, index, eff, true, "");
+}
+
+static void effect(struct sim *sim, unsigned index,
+                   const struct kmr_effect *eff)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct kmr_msg msg = { .type = KMR_MSG_COUNT };
+    size_t used = strlen(sim->trace);
+
+    snprintf(msg.vm, sizeof(msg.vm), "vm0");
+    memcpy(msg.id, eff->id, sizeof(msg.id));
+    memcpy(msg.peer, eff->peer, sizeof(msg.peer));
+    memcpy(msg.reason, eff->reason, sizeof(msg.reason));
+    msg.generation = eff->generation;
+    switch (eff->type) {
+    case KMR_EFFECT_ORDER:
+        order(sim, index, eff);
+        return;
+    case KMR_EFFECT_KILL:
+        if (!node->mute) {
+            sim_kill_qemu(sim, index);
+        }
+        return;
+    case KMR_EFFECT_CLAIM:
+        msg.type = KMR_MSG_CLAIM;
+        msg.base = eff->base;
+        msg.record = eff->record;
+        break;
+    case KMR_EFFECT_DEATH:
+        msg.type = KMR_MSG_DEATH;
+        break;
+    case KMR_EFFECT_FROZEN:
+        msg.type = KMR_MSG_FROZEN;
+        break;
+    case KMR_EFFECT_INVITE:
+        msg.type = KMR_MSG_INVITE;
+        memcpy(msg.target, eff->node, sizeof(msg.target));
+        break;
+    case KMR_EFFECT_READY:
+        msg.type = KMR_MSG_READY;
+        break;
+    case KMR_EFFECT_REFUSE:
+        msg.type = KMR_MSG_REFUSE;
+        break;
+    case KMR_EFFECT_DROP:
+        msg.type = KMR_MSG_DROP;
+        break;
+    case KMR_EFFECT_HANDOVER:
+        msg.type = KMR_MSG_HANDOVER;
+        break;
+    case KMR_EFFECT_MOVED:
+        snprintf(sim->trace + used, sizeof(sim->trace) - used,
+                 "%s %s -> %s (%s)\n", node->name, kmr_phase_text(eff->from),
+                 kmr_phase_text(eff->to), eff->reason);
+        return;
+    case KMR_EFFECT_NOTE:
+        snprintf(sim->trace + used, sizeof(sim->trace) - used, "%s %s\n",
+                 node->name, eff->reason);
+        return;
+    case KMR_EFFECT_PERSIST:
+        return;
+    case KMR_EFFECT_BUG:
+        fail_msg("%s: %s -> %s: %s", node->name, kmr_phase_text(eff->from),
+                 kmr_phase_text(eff->to), eff->reason);
+        return;
+    }
+    send_msg(sim, index, &msg);
+}
+
+static void step(struct sim *sim, unsigned index, struct kmr_event *event)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct kmr_effects *effects = malloc(sizeof(*effects));
+    enum kmr_phase phase = node->pair.phase;
+    enum kmr_want want = node->pair.want;
+
+    assert_non_null(effects);
+    event->now_ms = sim->now_ms;
+    snprintf(event->fresh, sizeof(event->fresh),
+             "00000000-0000-4000-8000-%012u", ++sim->fresh);
+    kmr_pair_step(&node->pair, event, effects);
+    for (unsigned i = 0; i < effects->count; i++) {
+        effect(sim, index, &effects->list[i]);
+    }
+    free(effects);
+    if (node->pair.phase != phase || node->pair.want != want) {
+        struct kmr_msg msg = { .type = KMR_MSG_STATUS };
+
+        send_msg(sim, index, &msg);
+    }
+}
+
+static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg,
+                    unsigned from)
+{
+    struct kmr_event event = { .type = KMR_EVENT_TICK };
+
+    memcpy(event.id, msg->id, sizeof(event.id));
+    memcpy(event.peer, msg->peer, sizeof(event.peer));
+    memcpy(event.reason, msg->reason, sizeof(event.reason));
+    snprintf(event.node, sizeof(event.node), "%s", msg->node);
+    event.generation = msg->generation;
+    switch (msg->type) {
+    case KMR_MSG_CLAIM:
+        event.type = KMR_EVENT_CLAIMED;
+        event.flag = from == index;
+        event.base = msg->base;
+        event.record = msg->record;
+        break;
+    case KMR_MSG_DEATH:
+        event.type = KMR_EVENT_DEAD;
+        break;
+    case KMR_MSG_FROZEN:
+        event.type = KMR_EVENT_FROZEN;
+        break;
+    case KMR_MSG_INVITE:
+        if (strcmp(msg->target, sim->nodes[index].name) != 0) {
+            return;
+        }
+        event.type = KMR_EVENT_INVITE;
+        break;
+    case KMR_MSG_READY:
+        event.type = KMR_EVENT_READY;
+        break;
+    case KMR_MSG_REFUSE:
+        event.type = KMR_EVENT_REFUSED;
+        break;
+    case KMR_MSG_DROP:
+        event.type = KMR_EVENT_DROP;
+        break;
+    case KMR_MSG_HANDOVER:
+        event.type = KMR_EVENT_HANDOVER;
+        break;
+    case KMR_MSG_STATUS:
+        if (index == 0) {
+            tell_peers(sim, from);
+        }
+        return;
+    case KMR_MSG_EVENT:
+    case KMR_MSG_COUNT:
+        return;
+    }
+    step(sim, index, &event);
+}
+
+static void drain(struct sim *sim)
+{
+    while (sim->count > 0) {
+        struct sim_msg msg = sim->queue[sim->head];
+
+        sim->head = (sim->head + 1) % SIM_QUEUE;
+        sim->count--;
+        if (msg.msg.type == KMR_MSG_STATUS) {
+            tell_peers(sim, msg.from);
+            continue;
+        }
+        for (unsigned i = 0; i < SIM_NODES; i++) {
+            if (sim->nodes[i].present) {
+                deliver(sim, i, &msg.msg, msg.from);
+            }
+        }
+    }
+}
+
+void sim_run(struct sim *sim, uint64_t ms)
+{
+    uint64_t end = sim->now_ms + ms;
+    unsigned late = 0;
+
+    drain(sim);
+    for (;;) {
+        uint64_t next = 0;
+        unsigned who = 0;
+
+        for (unsigned i = 0; i < SIM_NODES; i++) {
+            uint64_t when = kmr_pair_deadline(&sim->nodes[i].pair);
+
+            if (sim->nodes[i].present && when != 0 &&
+                (next == 0 || when < next)) {
+                next = when;
+                who = i;
+            }
+        }
+        if (next == 0 || next > end || sim->now_ms >= end) {
+            break;
+        }
+        if (next > sim->now_ms) {
+            sim->now_ms = next;
+        } else {
+            /* A deadline that is not taken back when it has come. */
+            assert_true(++late < 100);
+            sim->now_ms++;
+        }
+        sim_event(sim, who, KMR_EVENT_TICK, false);
+        drain(sim);
+    }
+    if (sim->now_ms < end) {
+        sim->now_ms = end;
+    }
+}
+
+void sim_event(struct sim *sim, unsigned node, enum kmr_event_type type,
+               bool flag)
+{
+    struct kmr_event event = { .type = type, .flag = flag };
+
+    snprintf(event.reason, sizeof(event.reason), "asked");
+    step(sim, node, &event);
+}
+
+void sim_engine(struct sim *sim, unsigned node, enum kmr_engine state,
+                const char *reason)
+{
+    struct sim_qemu *qemu = &sim->nodes[node].qemu;
+    struct kmr_event event = { .type = KMR_EVENT_ENGINE };
+
+    qemu->state = state == KMR_ENGINE_RUNNING ? KMR_ENGINE_NONE : state;
+    event.engine = state;
+    event.role = qemu->role;
+    event.generation = qemu->generation;
+    event.checkpoint = 1;
+    memcpy(event.id, qemu->id, sizeof(event.id));
+    memcpy(event.peer, qemu->peer, sizeof(event.peer));
+    snprintf(event.reason, sizeof(event.reason), "%s", reason);
+    step(sim, node, &event);
+}
+
+void sim_fenced(struct sim *sim, unsigned node)
+{
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        struct kmr_event event = { .type = KMR_EVENT_FENCED };
+
+        if (i == node || !sim->nodes[i].present) {
+            continue;
+        }
+        snprintf(event.node, sizeof(event.node), "%s",
+                 sim->nodes[node].name);
+        step(sim, i, &event);
+    }
+    drain(sim);
+}
+
+void sim_kill_qemu(struct sim *sim, unsigned index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct sim_node *peer = by_instance(sim, node->qemu.peer);
+    enum kmr_engine_role role = node->qemu.role;
+    struct kmr_event event = { .type = KMR_EVENT_REAPED };
+
+    if (!node->qemu.exists) {
+        return;
+    }
+    memset(&node->qemu, 0, sizeof(node->qemu));
+    if (peer && role == KMR_ENGINE_ROLE_PRIMARY &&
+        peer->qemu.state == KMR_ENGINE_SYNCHRONISED) {
+        sim_engine(sim, index_of(sim, peer), KMR_ENGINE_PRIMARY_LOST,
+                   "connection reset");
+    } else if (peer && role == KMR_ENGINE_ROLE_STANDBY &&
+               peer->qemu.state == KMR_ENGINE_PROTECTED) {
+        sim_engine(sim, index_of(sim, peer), KMR_ENGINE_HOLDING,
+                   "connection reset");
+    }
+    snprintf(event.reason, sizeof(event.reason), "QEMU is dead");
+    if (node->present) {
+        step(sim, index, &event);
+    }
+}
+
+static void leave(struct sim *sim, unsigned index)
+{
+    drain(sim);
+    sim->nodes[index].present = false;
+    tell_peers(sim, index);
+    drain(sim);
+}
+
+void sim_power_cut(struct sim *sim, unsigned index)
+{
+    sim->nodes[index].present = false;
+    sim_kill_qemu(sim, index);
+    leave(sim, index);
+}
+
+static void join(struct sim *sim, unsigned index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
+
+    node->present = true;
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        if (sim->nodes[i].name[0]) {
+            tell_peers(sim, i);
+        }
+    }
+    event.quorate = node->quorate = true;
+    event.synced = true;
+    step(sim, index, &event);
+    drain(sim);
+}
+
+void sim_boot(struct sim *sim, unsigned index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct kmr_record record = node->pair.record;
+
+    node->boot++;
+    kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
+    node->pair.record = record; /* from its state file */
+    join(sim, index);
+}
+
+void sim_kemarid_dies(struct sim *sim, unsigned index)
+{
+    leave(sim, index);
+}
+
+void sim_kemarid_back(struct sim *sim, unsigned index)
+{
+    struct sim_node *node = &sim->nodes[index];
+    struct kmr_pair old = node->pair;
+
+    kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
+    node->pair.record = old.record;
+    node->pair.want = old.want;
+    node->pair.phase = old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED :
+                                                      KMR_PHASE_IDLE;
+    if (node->qemu.exists) {
+        struct kmr_event event = { .type = KMR_EVENT_ADOPT };
+
+        memcpy(event.id, node->qemu.id, sizeof(event.id));
+        step(sim, index, &event);
+    }
+    join(sim, index);
+}
+
+void sim_quorum(struct sim *sim, unsigned node, bool quorate)
+{
+    struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
+
+    event.quorate = sim->nodes[node].quorate = quorate;
+    event.synced = true;
+    step(sim, node, &event);
+    drain(sim);
+}
+
+void sim_init(struct sim *sim, unsigned nodes)
+{
+    memset(sim, 0, sizeof(*sim));
+    sim->now_ms = 1000;
+    for (unsigned i = 0; i < nodes; i++) {
+        struct sim_node *node = &sim->nodes[i];
+
+        snprintf(node->name, sizeof(node->name), "node%u", i + 1);
+        node->boot = 100 + i;
+        kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
+    }
+    for (unsigned i = 0; i < nodes; i++) {
+        join(sim, i);
+    }
+}
+
+void sim_protect(struct sim *sim)
+{
+    sim_event(sim, 0, KMR_EVENT_START, false);
+    sim_event(sim, 1, KMR_EVENT_START, false);
+    sim_run(sim, 10);
+    sim_event(sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(sim, 1000);
+    assert_int_equal(sim->nodes[0].pair.phase, KMR_PHASE_PROTECTED);
+    assert_int_equal(sim->nodes[1].pair.phase, KMR_PHASE_SYNCHRONISED);
+    assert_int_equal(sim->nodes[2].pair.record.mode,
+                     sim->nodes[2].name[0] ? KMR_MODE_PAIRED :
+                                             KMR_MODE_NONE);
+    sim->trace[0] = '\0';
+}
+
+void sim_expect(struct sim *sim, const char *expected)
+{
+    if (strcmp(sim->trace, expected) != 0) {
+        fail_msg("\n---- expected\n%s---- got\n%s----\n", expected,
+                 sim->trace);
+    }
+    sim->trace[0] = '\0';
+    assert_true(sim->max_running <= 1);
+}
