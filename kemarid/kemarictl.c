@@ -19,7 +19,7 @@
 #define TIMEOUT_MS 10000
 #define TIMEOUT_MAX_MS 3600000
 #define WATCH_MS 1000
-#define GRACE_MS 500 /* kemarid's own deadline comes first */
+#define GRACE_MS 2000 /* kemarid's own deadline comes first */
 #define WORDS_MAX 64
 
 static const char usage_text[] =
@@ -77,7 +77,7 @@ static int usage_error(const char *what, const char *word)
 
 static int timeout_of(int argc, char **argv)
 {
-    const char *text = option(argc, argv, "--timeout-ms");
+    const char *text = option(argc, argv, "timeout-ms");
     char *end;
     long ms;
 
@@ -190,11 +190,18 @@ int main(int argc, char **argv)
             given++;
         } else if (strncmp(argv[i], "--output-as=", 12) == 0) {
             continue; /* ours; kemarid gives data */
-        } else if (!command || strcmp(command->name, "resource") != 0) {
+        } else if (!command || strcmp(command->name, "resource") != 0 ||
+                   (strncmp(argv[i], "--config=", 9) != 0 &&
+                    strncmp(argv[i], "--timeout-ms=", 13) != 0)) {
             return usage_error("unknown option ", argv[i]);
         }
         if (q.count == WORDS_MAX) {
             return usage_error("too many words", "");
+        }
+        /* kemarid knows these two as plain words */
+        if (strncmp(argv[i], "--config=", 9) == 0 ||
+            strncmp(argv[i], "--timeout-ms=", 13) == 0) {
+            argv[i] += 2;
         }
         q.words[q.count++] = argv[i];
     }

@@ -87,7 +87,7 @@ expect 0 "p50 1  p95 2  p99 3  max 4 us" status
 expect 0 '"progress": 40' --output-as=json status
 expect 0 '<reason>a &lt;b&gt; &amp; c</reason>' status --output-as=xml
 expect 0 "node1 vm0: SOLO -> SYNCING (x)" events
-expect 8 "[resource][monitor][vm0][--config=/x][--timeout-ms=5][a=b c]" \
+expect 8 "[resource][monitor][vm0][config=/x][timeout-ms=5][a=b c]" \
     resource monitor vm0 --config=/x --timeout-ms=5 "a=b c"
 expect 1 "it failed" handover vm0
 expect 1 "[handover][vm0]" handover vm0
