@@ -10,8 +10,10 @@ import subprocess
 import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RUN = '/run/kemari-lab'              # pids, sockets: what is up now
-DATA = '/var/tmp/kemari-lab'         # the nodes' disks, logs, records
+# KEMARI_LAB=NAME: a second lab beside the first
+SUFFIX = ''.join('-' + c for c in [os.environ.get('KEMARI_LAB', '')] if c)
+RUN = '/run/kemari-lab' + SUFFIX     # pids, sockets: what is up now
+DATA = '/var/tmp/kemari-lab' + SUFFIX  # the nodes' disks, logs, records
 PIDS = RUN + '/pids'
 POWER = RUN + '/power'               # the only folder that nodes see, too
 LOGS = DATA + '/logs'
