@@ -28,6 +28,7 @@ class Machine:
         self.instance = str(uuid.uuid4())
         self.console = os.path.join(folder, name + ".console")
         self.events = []
+        self.tap = None
         self._log = open(os.path.join(folder, name + ".qmp"), "w")
         self._buffer = b""
         path = os.path.join(folder, name + ".sock")

@@ -167,10 +167,10 @@ class Stage:
         make_network()
         self.storage = Storage(folder)
 
-    def start_machine(self, folder, board, vcpus, words, incoming):
-        """A QEMU that boots the guest, or waits for a primary."""
+    def start_machine(self, folder, board, vcpus, words, primary=None):
+        """A QEMU that boots the guest, or waits for the PRIMARY."""
         name = f"qemu{self.machines}"
-        tap = f"tap{self.machines % 2}"
+        tap = "tap1" if primary and primary.tap == "tap0" else "tap0"
         self.machines += 1
         line = (f"console=ttyS0 quiet witness.ip={GUEST_IP}/24 "
                 f"witness.port={PORT} witness.disk=/dev/vda {words}")
@@ -189,9 +189,11 @@ class Stage:
             "-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile="]
         for path in FIRMWARE:
             arguments += ["-L", path]
-        if incoming:
+        if primary:
             arguments += ["-incoming", "defer"]
-        return Machine(name, folder, arguments)
+        machine = Machine(name, folder, arguments)
+        machine.tap = tap
+        return machine
 
     def start_client(self, folder, options):
         return Client(self.client_program, folder, **options)

@@ -14,4 +14,6 @@ tests_guest_witness_SOURCES = tests/guest/witness.c tests/guest/witness.h \
 tests_guest_witness_CFLAGS = $(AM_CFLAGS) -pthread
 tests_guest_witness_LDFLAGS = $(AM_LDFLAGS) -pthread
 
-EXTRA_DIST += tests/guest/build
+TESTS += tests/guest/test_client
+EXTRA_DIST += tests/guest/build tests/guest/test_client tests/guest/liar.py \
+	tests/guest/README.md tests/engine
