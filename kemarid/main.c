@@ -12,6 +12,8 @@
 #include <qb/qbdefs.h>
 #include <qb/qblog.h>
 
+#include "config.h"
+
 #include "io/log.h"
 #include "io/virt_loop.h"
 #include "core/text.h"
