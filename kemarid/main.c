@@ -241,6 +241,9 @@ int main(int argc, char **argv)
         return 1;
     }
     /* 3. log, loop, memory */
+    if (access("/dev/log", F_OK) != 0) {
+        to_stderr = true; /* no syslog: rather there than nowhere */
+    }
     if (kmr_log_init("kemarid", debug ? LOG_DEBUG : shell->config.log_level,
                      to_stderr, shell->config.log_file[0] ?
                                     shell->config.log_file :

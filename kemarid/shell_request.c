@@ -173,8 +173,13 @@ static const char *value_of(int argc, const char *const *argv,
     size_t len = strlen(name);
 
     for (int i = 0; i < argc; i++) {
-        if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=') {
-            return argv[i] + len + 1;
+        const char *word = argv[i];
+
+        if (strncmp(word, "--", 2) == 0) {
+            word += 2;
+        }
+        if (strncmp(word, name, len) == 0 && word[len] == '=') {
+            return word + len + 1;
         }
     }
     return "";
