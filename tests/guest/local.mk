@@ -14,6 +14,7 @@ tests_guest_witness_SOURCES = tests/guest/witness.c tests/guest/witness.h \
 tests_guest_witness_CFLAGS = $(AM_CFLAGS) -pthread
 tests_guest_witness_LDFLAGS = $(AM_LDFLAGS) -pthread
 
-TESTS += tests/guest/test_client
+TESTS += tests/guest/test_client tests/guest/test_doublerun
 EXTRA_DIST += tests/guest/build tests/guest/test_client tests/guest/liar.py \
+	tests/guest/doublerun tests/guest/test_doublerun \
 	tests/guest/README.md tests/engine
