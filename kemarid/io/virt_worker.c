@@ -184,7 +184,9 @@ static int do_create(struct kmr_virt_worker *worker, struct order *order)
     dom = virDomainCreateXML(worker->conn, order->text, flags);
     if (!dom) {
         err = lv_error(order);
-        if (err == -EIO) {
+        if (virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID) {
+            err = -EEXIST; /* "already active", even if only just */
+        } else if (err == -EIO) {
             dom = virDomainLookupByName(worker->conn, worker->name);
             if (dom) {
                 err = virDomainIsActive(dom) == 1 ? -EEXIST : err;
