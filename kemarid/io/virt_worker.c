@@ -135,21 +135,18 @@ static int lv_error(struct order *order)
     switch (code) {
     case VIR_ERR_NO_DOMAIN:
         return -ENOENT;
-    case VIR_ERR_RPC:
-    case VIR_ERR_SYSTEM_ERROR:
-    case VIR_ERR_NO_CONNECT:
-    case VIR_ERR_INVALID_CONN:
-        if (order->worker->conn &&
-            virConnectIsAlive(order->worker->conn) == 1) {
-            return -EIO;
+    case VIR_ERR_OPERATION_INVALID:
+        if (order->op == KMR_VIRT_OP_CREATE) {
+            return -EEXIST; /* "already active", even if only just */
         }
-        return -ENOTCONN;
+        break;
     default:
-        return order->worker->conn &&
-                       virConnectIsAlive(order->worker->conn) == 1
-                   ? -EIO
-                   : -ENOTCONN;
+        break;
     }
+    /* asking resets the error: last */
+    return order->worker->conn && virConnectIsAlive(order->worker->conn) == 1
+               ? -EIO
+               : -ENOTCONN;
 }
 
 static int need_conn(struct kmr_virt_worker *worker, struct order *order)
@@ -184,9 +181,7 @@ static int do_create(struct kmr_virt_worker *worker, struct order *order)
     dom = virDomainCreateXML(worker->conn, order->text, flags);
     if (!dom) {
         err = lv_error(order);
-        if (virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID) {
-            err = -EEXIST; /* "already active", even if only just */
-        } else if (err == -EIO) {
+        if (err == -EIO) {
             dom = virDomainLookupByName(worker->conn, worker->name);
             if (dom) {
                 err = virDomainIsActive(dom) == 1 ? -EEXIST : err;
