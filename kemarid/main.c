@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 #include "shell.h"
 
 #define GROUP "kemarid"
+/* Before guests: a takeover must not wait for the CPU they use. */
+#define KMR_NICE (-15)
 #define CONFIG KMR_SYSCONFDIR "/kemari/kemari.conf"
 
 static int32_t on_signal(int32_t signal_number, void *data)
@@ -252,6 +255,9 @@ int main(int argc, char **argv)
         return 1;
     }
     signal(SIGPIPE, SIG_IGN);
+    if (setpriority(PRIO_PROCESS, 0, KMR_NICE) != 0) {
+        qb_log(LOG_INFO, "can't raise the priority: %s", strerror(errno));
+    }
     shell->loop = qb_loop_create();
     shell->boot = boot_of_node();
     shell->buf = malloc(KMR_WIRE_MAX);

@@ -38,7 +38,9 @@
 #define KMR_STATUS_SOON_MS 5u /* changes are collected so long */
 #define KMR_POLL_MS 5000u     /* the engine is asked */
 #define KMR_POLL_SYNC_MS 500u /* ... while it synchronises */
-#define KMR_GRACE_MS 30u      /* a death may yet turn out a power-off */
+/* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
+ * If even more: the standby resumes a guest that then powers itself off. */
+#define KMR_GRACE_MS 10u
 #define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
 #define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
 #define KMR_STATE_DIR KMR_LOCALSTATEDIR "/lib/kemari"

@@ -203,8 +203,10 @@ static void on_created(const struct kmr_virt_reply *reply, void *user)
     enum kmr_order order = vm->sequence.order;
     uint32_t tag = vm->sequence.tag;
     uint64_t now_ms = kmr_now_ms();
+    bool exists = reply->err == -EEXIST ||
+                  (reply->err != 0 && strstr(reply->error, "already active"));
 
-    if (reply->err == -EEXIST && !vm->killing &&
+    if (exists && !vm->killing &&
         now_ms < vm->create_since_ms + KMR_CREATE_MS / 2) {
         /* libvirtd has not noticed yet that the one before is dead. */
         kmr_shell_timer(vm->shell, KMR_EXIST_MS, vm, create, &vm->again);
