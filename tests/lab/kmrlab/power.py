@@ -77,6 +77,7 @@ class Room:
                 self.off(node)
             if action == 'on':
                 self.on(node)
+            self.log(f'{node} {action} confirmed')
         if action == 'reboot':
             # off is what the caller must know; on comes by itself
             threading.Thread(target=self.later_on, args=(node,)).start()

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the demo asks the nodes about the pair vm0."""
+
+import json
+import time
+
+from kmrlab import base, cluster
+
+
+def on(node, *words, errors=False):
+    """Runs a command in a node; its output. A failure is an error."""
+    done = cluster.in_node(node, *words)
+    if done.returncode != 0:
+        raise base.LabError(f'{node}: {" ".join(words)[:120]}: '
+                            f'{(done.stderr or done.stdout).strip()}')
+    return done.stdout + (done.stderr if errors else '')
+
+
+def living():
+    return [node for node in base.nodes() if base.pid_of(node)]
+
+
+def others(node):
+    return [name for name in living() if name != node]
+
+
+def ask(node, *words):
+    """kemarictl's answer as data; None where kemarid does not answer."""
+    done = cluster.in_node(node, 'kemarictl', *words, '--output-as=json')
+    try:
+        return json.loads(done.stdout) if done.returncode == 0 else None
+    except ValueError:
+        return None
+
+
+def status():
+    """The pair as the first node that knows of it sees it, else None."""
+    for node in living():
+        answer = ask(node, 'status', 'vm0')
+        for found in (answer or {}).get('pairs', []):
+            if found['name'] == 'vm0' and found.get('primary'):
+                return found
+    return None
+
+
+def primary():
+    now = status()
+    return now['primary']['node'] if now else None
+
+
+def sides():
+    now = status()
+    if not now or now['state'] != 'protected' or not now.get('standby'):
+        raise base.LabError('the pair is not protected')
+    return now['primary']['node'], now['standby']['node']
+
+
+def wait_protected(timeout, say):
+    """Shows each change on the way."""
+    began = time.monotonic()
+    shown = None
+    last = None
+    while time.monotonic() - began < timeout:
+        now = status()
+        if now:
+            last = now
+            text = now['state'] + (
+                f' {now["progress"]} %' if now['state'] == 'syncing' else '')
+            if text != shown:
+                say(f'  {time.monotonic() - began:5.1f} s  vm0: {text}'
+                    f' (primary on {now["primary"]["node"]}'
+                    f'{": " + now["reason"] if now["reason"] else ""})')
+                shown = text
+            if now['state'] == 'protected' and now.get('standby'):
+                return now
+        time.sleep(0.2)
+    say(cluster.in_node(living()[0], 'crm_mon', '-1Arf').stdout)
+    raise base.LabError(f'not protected within {timeout} s: '
+                        f'{last["state"] + ", " + last["reason"] if last else "nobody knows of the pair"}')
+
+
+def qemu_pid(node):
+    """The pid (inside the node) that kemarid wrote down."""
+    for line in on(node, 'cat', '/run/kemari/vm0.pid').splitlines():
+        name, _, value = line.partition('=')
+        if name == 'pid':
+            return int(value)
+    raise base.LabError(f'{node}: no pid in /run/kemari/vm0.pid')
+
+
+def events():
+    """Of all nodes that live, in the order of time. One machine: they share
+    the clock."""
+    found = {}
+    for node in living():
+        for item in ask(node, 'events', 'vm0') or []:
+            key = (item['mono_us'], item['node'], item['from'], item['to'])
+            found[key] = item
+    return [found[key] for key in sorted(found)]
