@@ -126,6 +126,10 @@ class Client:
         except FileNotFoundError:
             return 0
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def finish(self):
         """Ends the client; returns its report."""
         if self.process.poll() is None:
@@ -133,8 +137,7 @@ class Client:
         try:
             self.process.wait(60)
         except subprocess.TimeoutExpired as error:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
             raise MachineError("the client does not end") from error
         try:
             with open(self._json) as file:

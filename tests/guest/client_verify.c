@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PATIENCE_S 10
+#define PATIENCE_LATER_MS 200 /* once the guest has not answered */
 
 static bool read_all(int fd, void *data, size_t bytes)
 {
@@ -91,7 +92,7 @@ static uint64_t count_acknowledged(const struct connection *link, uint64_t from)
     return count;
 }
 
-static void verify_link(struct client *client, struct connection *link)
+static bool verify_link(struct client *client, struct connection *link)
 {
     struct wit_answer answer[WIT_VERIFY_MAX];
     uint64_t seq = 1;
@@ -106,13 +107,14 @@ static void verify_link(struct client *client, struct connection *link)
                             link->number,
                             link->fd < 0 ? "closed" : strerror(errno));
             client->counts.unverified += count_acknowledged(link, seq);
-            return;
+            return false;
         }
         for (uint32_t i = 0; i < request.count; i++) {
             compare(client, link, seq + i, &answer[i]);
         }
         seq += request.count;
     }
+    return true;
 }
 
 /* What the guest counted is added where the replies did not show it. */
@@ -161,8 +163,11 @@ void client_verify(struct client *client)
             setsockopt(link->fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
                        sizeof(patience));
         }
-        verify_link(client, link);
-        if (!has_state && link->fd >= 0) {
+        bool answers = verify_link(client, link);
+        if (!answers) {
+            patience = (struct timeval){ .tv_usec = PATIENCE_LATER_MS * 1000 };
+        }
+        if (answers && !has_state && link->fd >= 0) {
             has_state = ask(client, link, &request, &state, sizeof(state));
         }
     }
