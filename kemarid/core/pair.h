@@ -25,8 +25,9 @@
 #define KMR_HANDOVER_MS 15000u   /* a handover that leads to nothing: said */
 #define KMR_KILL_MS 1000u        /* a kill that was not enough: once more */
 #define KMR_LOST_MS 200u         /* holding: the standby's kemarid may speak */
+#define KMR_LOAD_MS 20000u       /* a received checkpoint is being loaded */
 #define KMR_USELESS_MS 2000u     /* a copy that nobody needs is dropped */
-#define KMR_SHUTDOWN_MS 60000u   /* for the guest to power off */
+#define KMR_SHUTDOWN_MS 30000u   /* for the guest to power off */
 #define KMR_BACKOFF_MIN_MS 1000u /* until the next try for a standby */
 #define KMR_BACKOFF_MAX_MS 60000u
 #define KMR_MISMATCH_MS 60000u   /* Pacemaker's role is reported so long */
@@ -280,6 +281,7 @@ struct kmr_pair {
     bool promote;        /* asked for, not yet fulfilled */
     bool handover_asked; /* of the owner, once per promote */
     bool dropped;        /* DROP was sent for `peer` */
+    bool loading;        /* standby: the owner is dead, we load */
     bool handover_wanted; /* as soon as protected */
     char down_id[KMR_UUID_MAX];   /* must be recorded as down, then dead */
     char announced[KMR_UUID_MAX]; /* DEATH was sent for it ... */

@@ -205,6 +205,18 @@ void kmr_standby_consider(struct kmr_step *step)
     }
     if (in_step(pair)) {
         consider_lost(step);
+    } else if (pair->record.owner.dead &&
+               kmr_inst_is(&pair->record.standby, pair->instance)) {
+        /*
+         * The acknowledgement is sent when all is received, before the
+         * engine says `synchronised`: it holds the checkpoint, and will.
+         */
+        if (!pair->loading) {
+            pair->loading = true;
+            kmr_step_within(step, KMR_LOAD_MS);
+        } else if (kmr_step_expired(step)) {
+            refuse_and_kill(step, "never became synchronised");
+        }
     } else if (pair->record.owner.dead) {
         kmr_step_kill(step, "the primary died before the first checkpoint");
     } else if (kmr_step_expired(step) && pair->order == KMR_ORDER_NONE) {

@@ -42,6 +42,7 @@ void kmr_step_move(struct kmr_step *step, enum kmr_phase to,
     pair->phase = to;
     pair->since_ms = step->event->now_ms;
     pair->deadline_ms = 0;
+    pair->loading = false;
     pair->held = KMR_GATE_OK;
 }
 
