@@ -38,7 +38,7 @@ def resolve_settings(count):
     if stage is None and os.path.isdir(cache + '/stage'):
         stage = cache + '/stage'
     qemu = os.environ.get('KEMARI_QEMU')
-    if qemu is None:
+    if not qemu:
         done = base.run([HERE + '/../../qemu-patches/build', '--path'],
                         check=False)
         qemu = done.stdout.strip() if done.returncode == 0 else \
