@@ -104,8 +104,10 @@ int kmr_ctl_check(const char *path, enum kmr_ctl_format format,
 
 /* ---- the agent without kemarid ---- */
 
-/* 1: its QEMU lives, as *ret_proc; 0: certainly none; -errno: not certain. */
-static int find_qemu(const char *vm, struct kmr_proc *ret_proc)
+/* 1: its QEMU lives, as *ret_proc, and Pacemaker's last word on its role is
+ * in `ret_want` (or ""); 0: certainly none; -errno: not certain. */
+static int find_qemu(const char *vm, struct kmr_proc *ret_proc,
+                     char ret_want[16])
 {
     char name[KMR_VM_MAX + 8], value[64], *text;
     struct kmr_proc proc = { 0 };
@@ -115,8 +117,10 @@ static int find_qemu(const char *vm, struct kmr_proc *ret_proc)
         return -EINVAL;
     }
     snprintf(name, sizeof(name), "%s.pid", vm);
+    ret_want[0] = '\0';
     err = kmr_statefile_read(RUN_DIR, name, &text);
     if (err == 0) {
+        kmr_statefile_get(text, "want", ret_want, 16);
         if (kmr_statefile_get(text, "pid", value, sizeof(value))) {
             proc.pid = (pid_t)strtol(value, NULL, 10);
         }
@@ -144,7 +148,8 @@ static int find_qemu(const char *vm, struct kmr_proc *ret_proc)
 static int stop(const char *vm, int timeout_ms, const char *why)
 {
     struct kmr_proc proc;
-    int found_one = find_qemu(vm, &proc);
+    char want[16];
+    int found_one = find_qemu(vm, &proc, want);
 
     if (found_one == 0) {
         return KMR_OCF_SUCCESS;
@@ -172,6 +177,7 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
                      int err, const char *why)
 {
     struct kmr_proc proc;
+    char want[16];
     int alive;
 
     /* a kemarid that is there but slow knows better than a file */
@@ -179,7 +185,7 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
         return stop(vm, timeout_ms, why);
     }
     if (err == -ENOTCONN && strcmp(action, "monitor") == 0) {
-        alive = find_qemu(vm, &proc);
+        alive = find_qemu(vm, &proc, want);
         if (alive == 0) {
             fprintf(stderr, "%s; %s does not run\n", why, vm);
             return KMR_OCF_NOT_RUNNING;
@@ -187,7 +193,13 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
         if (alive > 0) {
             fprintf(stderr, "%s; the QEMU of %s (pid %d) runs\n", why, vm,
                     (int)proc.pid);
-            return KMR_OCF_ERR_GENERIC;
+            /* The pair goes on without a kemarid, but nobody would decide
+             * anything for it: degraded. A failure would end it. */
+            if (strcmp(want, "promoted") == 0) {
+                return KMR_OCF_DEGRADED_PROMOTED;
+            }
+            return strcmp(want, "unpromoted") == 0 ? KMR_OCF_DEGRADED
+                                                   : KMR_OCF_ERR_GENERIC;
         }
     }
     fprintf(stderr, "%s\n", why);

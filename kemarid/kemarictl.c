@@ -19,7 +19,9 @@
 #define TIMEOUT_MS 10000
 #define TIMEOUT_MAX_MS 3600000
 #define WATCH_MS 1000
-#define GRACE_MS 2000 /* kemarid's own deadline comes first */
+#define RETRY_MS 100    /* between two attempts to reach kemarid */
+#define RESTART_MS 2000 /* a restart of kemarid takes less */
+#define GRACE_MS 2000   /* kemarid's own deadline comes first */
 #define WORDS_MAX 64
 
 static const char usage_text[] =
@@ -136,6 +138,26 @@ static int ask(const struct question *q)
     return code;
 }
 
+/*
+ * An action of the agent outlasts a restart of kemarid: a monitor or stop
+ * waits a little, the others (nothing can be done without it) all their time.
+ */
+static int ask_patiently(struct question *q)
+{
+    const char *action = q->words[1];
+    bool brief = strcmp(action, "monitor") == 0 ||
+                 strcmp(action, "stop") == 0 || strcmp(action, "notify") == 0;
+    int left_ms =
+        brief && q->timeout_ms > RESTART_MS ? RESTART_MS : q->timeout_ms;
+    int code;
+
+    while ((code = ask(q)) == -ENOTCONN && left_ms > 0) {
+        poll(NULL, 0, RETRY_MS);
+        left_ms -= RETRY_MS;
+    }
+    return code;
+}
+
 static int watch(struct question *q)
 {
     bool tty = isatty(STDOUT_FILENO);
@@ -222,7 +244,9 @@ int main(int argc, char **argv)
     if (strcmp(command->name, "check") == 0) {
         return kmr_ctl_check(q.words[1], q.format, CONFIG_FILE);
     }
-    code = strcmp(command->name, "watch") == 0 ? watch(&q) : ask(&q);
+    code = strcmp(command->name, "watch") == 0      ? watch(&q)
+           : strcmp(command->name, "resource") == 0 ? ask_patiently(&q)
+                                                    : ask(&q);
     if (code >= 0) {
         return code;
     }

@@ -65,8 +65,7 @@ static uint64_t boot_of_node(void)
         sum = hash(sum, text);
     }
     if (stat("/proc/self/ns/pid", &status) == 0) {
-        snprintf(text, sizeof(text), "%llu",
-                 (unsigned long long)status.st_ino);
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)status.st_ino);
         sum = hash(sum, text);
     }
     return sum != 0 ? sum : 1;
@@ -81,8 +80,7 @@ static int lock_node(void)
     if (mkdir(KMR_RUN_DIR, 0755) != 0 && errno != EEXIST) {
         return -errno;
     }
-    fd = open(KMR_RUN_DIR "/kemarid.lock", O_RDWR | O_CREAT | O_CLOEXEC,
-              0644);
+    fd = open(KMR_RUN_DIR "/kemarid.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
         return -errno;
     }
@@ -131,16 +129,17 @@ static int start(struct kmr_shell *shell)
     }
     /* 2. libvirt, before what runs is adopted */
     if ((err = kmr_virt_loop_init(shell->loop)) ||
-        (err = kmr_virt_start(shell->loop, shell->config.libvirt_uri[0] ?
-                                               shell->config.libvirt_uri :
-                                               NULL,
+        (err = kmr_virt_start(shell->loop,
+                              shell->config.libvirt_uri[0]
+                                  ? shell->config.libvirt_uri
+                                  : NULL,
                               &virt_ops, shell, &shell->virt)) ||
         (err = kmr_shell_load(shell))) {
         return err;
     }
     /* 3. the cluster */
-    if ((err = kmr_cpg_start(shell->loop, GROUP, &cpg_ops, shell,
-                             &shell->cpg)) ||
+    if ((err =
+             kmr_cpg_start(shell->loop, GROUP, &cpg_ops, shell, &shell->cpg)) ||
         (err = kmr_quorum_start(shell->loop, kmr_shell_quorum, shell,
                                 &shell->quorum)) ||
         (err = kmr_fencewatch_start(shell->loop, fabric, &fence_ops, shell,
@@ -238,9 +237,9 @@ int main(int argc, char **argv)
     err = lock_node();
     if (err) {
         fprintf(stderr, "kemarid: %s: %s\n", KMR_RUN_DIR,
-                err == -EAGAIN || err == -EACCES ?
-                    "another kemarid runs on this node" :
-                    strerror(-err));
+                err == -EAGAIN || err == -EACCES
+                    ? "another kemarid runs on this node"
+                    : strerror(-err));
         return 1;
     }
     /* 3. log, loop, memory */
@@ -248,9 +247,9 @@ int main(int argc, char **argv)
         to_stderr = true; /* no syslog: rather there than nowhere */
     }
     if (kmr_log_init("kemarid", debug ? LOG_DEBUG : shell->config.log_level,
-                     to_stderr, shell->config.log_file[0] ?
-                                    shell->config.log_file :
-                                    NULL)) {
+                     to_stderr,
+                     shell->config.log_file[0] ? shell->config.log_file
+                                               : NULL)) {
         fprintf(stderr, "kemarid: can't write %s\n", shell->config.log_file);
         return 1;
     }

@@ -42,8 +42,8 @@ uint64_t kmr_now_ms(void)
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer)
 {
-    return qb_loop_timer_add(shell->loop, QB_LOOP_HIGH,
-                             ms * QB_TIME_NS_IN_MSEC, data, fn, ret_timer);
+    return qb_loop_timer_add(shell->loop, QB_LOOP_HIGH, ms * QB_TIME_NS_IN_MSEC,
+                             data, fn, ret_timer);
 }
 
 struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
@@ -56,8 +56,8 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
             return shell->vms[i];
         }
     }
-    if (!create || shell->vm_count == KMR_VMS_MAX ||
-        !kmr_text_is_name(name) || strlen(name) >= KMR_VM_MAX) {
+    if (!create || shell->vm_count == KMR_VMS_MAX || !kmr_text_is_name(name) ||
+        strlen(name) >= KMR_VM_MAX) {
         return NULL;
     }
     vm = calloc(1, sizeof(*vm));
@@ -88,8 +88,7 @@ static void add(char *text, const char *format, ...)
     va_end(args);
 }
 
-static void add_inst(char *text, const char *what,
-                     const struct kmr_inst *inst)
+static void add_inst(char *text, const char *what, const struct kmr_inst *inst)
 {
     if (inst->id[0]) {
         add(text, "%s=%s %016" PRIx64 " %s %d %d\n", what, inst->node,
@@ -130,10 +129,13 @@ void kmr_shell_persist(struct kmr_vm *vm)
     snprintf(name, sizeof(name), "%s.pid", pair->vm);
     text[0] = '\0';
     if (vm->proc.pid) {
-        add(text, "pid=%d\nstart=%" PRIu64 "\ninstance=%s\n",
-            (int)vm->proc.pid, vm->proc.start, pair->instance);
+        add(text, "pid=%d\nstart=%" PRIu64 "\ninstance=%s\n", (int)vm->proc.pid,
+            vm->proc.start, pair->instance);
     } else if (kmr_phase_has_qemu(pair->phase)) {
         add(text, "instance=%s\n", pair->instance);
+    }
+    if (text[0]) {
+        add(text, "want=%s\n", kmr_want_text(pair->want));
     }
     kmr_statefile_write(vm->shell->pids, name, text[0] ? text : NULL);
 }
@@ -172,13 +174,12 @@ static void parse_local(struct kmr_vm *vm, const char *text)
 
     kmr_statefile_get(text, "down", pair->down_id, sizeof(pair->down_id));
     if (kmr_statefile_get(text, "want", value, sizeof(value))) {
-        pair->want = strcmp(value, "promoted") == 0 ? KMR_WANT_PROMOTED :
-                     strcmp(value, "unpromoted") == 0 ?
-                                                     KMR_WANT_UNPROMOTED :
-                                                     KMR_WANT_STOPPED;
+        pair->want = strcmp(value, "promoted") == 0     ? KMR_WANT_PROMOTED
+                     : strcmp(value, "unpromoted") == 0 ? KMR_WANT_UNPROMOTED
+                                                        : KMR_WANT_STOPPED;
     }
-    pair->phase = pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED :
-                                                   KMR_PHASE_IDLE;
+    pair->phase =
+        pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
     if (!kmr_statefile_get(text, "instance", event.id, sizeof(event.id)) ||
         !kmr_text_is_uuid(event.id)) {
         return;
@@ -291,8 +292,8 @@ void kmr_shell_publish(struct kmr_vm *vm)
     }
     if (vm->resource[0]) {
         kmr_attr_set_score(vm->shell->attr, NULL, vm->resource,
-                           score == KMR_SCORE_NONE ? KMR_ATTR_SCORE_NONE :
-                                                     score);
+                           score == KMR_SCORE_NONE ? KMR_ATTR_SCORE_NONE
+                                                   : score);
     }
     if (pair->want == KMR_WANT_STOPPED && !kmr_phase_has_qemu(pair->phase)) {
         set_attr(vm, "state", NULL);
@@ -306,8 +307,7 @@ void kmr_shell_publish(struct kmr_vm *vm)
     if (kmr_answer_state(pair) == KMR_STATE_SYNCING &&
         pair->phase == KMR_PHASE_SYNCING) {
         /* In tens: each change is a write to the cluster's database. */
-        snprintf(state, sizeof(state), "syncing %u%%",
-                 vm->progress / 10 * 10);
+        snprintf(state, sizeof(state), "syncing %u%%", vm->progress / 10 * 10);
     }
     set_attr(vm, "state", state);
     set_attr(vm, "peer", pair->peer_node[0] ? pair->peer_node : NULL);
@@ -355,8 +355,7 @@ static void moved(struct kmr_vm *vm, const struct kmr_effect *effect)
     if (vm->shell->joined) {
         kmr_shell_send(vm->shell, &msg);
     } else {
-        kmr_text_set(msg.node, sizeof(msg.node),
-                     vm->shell->config.node_name);
+        kmr_text_set(msg.node, sizeof(msg.node), vm->shell->config.node_name);
         kmr_shell_remember(vm->shell, &msg);
     }
 }
@@ -458,8 +457,8 @@ static void set_tick(struct kmr_vm *vm)
     vm->tick_ms = when;
     if (when != 0) {
         /* Never a busy loop, whatever the core says. */
-        kmr_shell_timer(vm->shell, when > now + 5 ? when - now : 5, vm,
-                        on_tick, &vm->tick);
+        kmr_shell_timer(vm->shell, when > now + 5 ? when - now : 5, vm, on_tick,
+                        &vm->tick);
     }
 }
 

@@ -41,8 +41,8 @@
 /* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
  * If even more: the standby resumes a guest that then powers itself off. */
 #define KMR_GRACE_MS 10u
-#define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
-#define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
+#define KMR_FENCE_MS 60000u /* a node may leave so long after its fencing */
+#define KMR_EXIST_MS 200u   /* libvirt still knows the old domain */
 #define KMR_STATE_DIR KMR_LOCALSTATEDIR "/lib/kemari"
 #define KMR_RUN_DIR "/run/kemari"
 #define KMR_SEQUENCE_MAX 3
@@ -131,7 +131,7 @@ struct kmr_shell {
     qb_loop_timer_handle status_timer;
     uint64_t status_due_ms;
     struct kmr_request *requests;
-    uint8_t *buf; /* KMR_WIRE_MAX */
+    uint8_t *buf;                  /* KMR_WIRE_MAX */
     struct kmr_pair_status *pairs; /* KMR_WIRE_PAIRS_MAX */
     struct kmr_effects effects;
     bool stepping;

@@ -27,8 +27,8 @@ void kmr_shell_send(struct kmr_shell *shell, struct kmr_msg *msg)
     }
     err = kmr_cpg_send(shell->cpg, shell->buf, len);
     if (err && err != -ENOTCONN) {
-        qb_log(LOG_ERR, "can't send a %s message: %s",
-               kmr_msg_text(msg->type), strerror(-err));
+        qb_log(LOG_ERR, "can't send a %s message: %s", kmr_msg_text(msg->type),
+               strerror(-err));
     }
 }
 
@@ -149,8 +149,8 @@ static void fenced(struct kmr_shell *shell, const char *name)
 static void left(struct kmr_shell *shell, struct kmr_node *node)
 {
     unsigned index = (unsigned)(node - shell->nodes);
-    bool was_fenced = node->fenced_ms != 0 &&
-                      kmr_now_ms() < node->fenced_ms + KMR_FENCE_MS;
+    bool was_fenced =
+        node->fenced_ms != 0 && kmr_now_ms() < node->fenced_ms + KMR_FENCE_MS;
 
     node->present = node->heard = false;
     node->left_wall_us = kmr_wall_us();
@@ -220,8 +220,7 @@ static void status_in(struct kmr_shell *shell, uint64_t ms)
         qb_loop_timer_del(shell->loop, shell->status_timer);
     }
     shell->status_due_ms = due_ms;
-    kmr_shell_timer(shell, ms, shell, on_status_timer,
-                    &shell->status_timer);
+    kmr_shell_timer(shell, ms, shell, on_status_timer, &shell->status_timer);
 }
 
 void kmr_shell_status_soon(struct kmr_shell *shell)
@@ -238,8 +237,7 @@ static void send_status(struct kmr_shell *shell)
 
         msg.pairs = shell->pairs;
         while (done < shell->vm_count && msg.count < KMR_WIRE_PAIRS_MAX) {
-            kmr_vm_fill_status(shell->vms[done++],
-                               &msg.pairs[msg.count++]);
+            kmr_vm_fill_status(shell->vms[done++], &msg.pairs[msg.count++]);
         }
         msg.last = done == shell->vm_count;
         kmr_shell_send(shell, &msg);
@@ -301,8 +299,7 @@ void kmr_shell_remember(struct kmr_shell *shell, const struct kmr_msg *msg)
 {
     struct kmr_transition *slot;
 
-    slot = &shell->ring[(shell->ring_head + shell->ring_count) %
-                        KMR_RING_MAX];
+    slot = &shell->ring[(shell->ring_head + shell->ring_count) % KMR_RING_MAX];
     if (shell->ring_count < KMR_RING_MAX) {
         shell->ring_count++;
     } else {
@@ -341,8 +338,7 @@ static void got_invite(struct kmr_vm *vm, const struct kmr_msg *msg)
     kmr_shell_step(vm, &event);
 }
 
-static void got(struct kmr_shell *shell, const struct kmr_msg *msg,
-                bool ours)
+static void got(struct kmr_shell *shell, const struct kmr_msg *msg, bool ours)
 {
     struct kmr_vm *vm = kmr_shell_vm(shell, msg->vm, true);
     struct kmr_event event = { .type = KMR_EVENT_TICK };
@@ -412,11 +408,12 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
     }
     msg.pairs = pairs;
     if (!kmr_wire_decode(buf, len, &msg)) {
-        qb_log(LOG_ERR, "node %u sent a message that is malformed or of "
-               "another version (%zu bytes)", nodeid, len);
+        qb_log(LOG_ERR,
+               "node %u sent a message that is malformed or of "
+               "another version (%zu bytes)",
+               nodeid, len);
     } else if (!node || !node->present) {
-        qb_log(LOG_WARNING, "a message of node %u, which is not there",
-               nodeid);
+        qb_log(LOG_WARNING, "a message of node %u, which is not there", nodeid);
     } else if (msg.type == KMR_MSG_STATUS) {
         got_status(shell, node, &msg);
     } else {
@@ -441,16 +438,14 @@ void kmr_shell_fenced(const struct kmr_fence_event *event, void *user)
     struct kmr_shell *shell = user;
     struct kmr_node *node = kmr_shell_node(shell, event->target);
 
-    if (event->history && (!node || node->present ||
-                           node->left_wall_us == 0 ||
-                           event->completed_us + 1000000u <
-                               node->left_wall_us)) {
+    if (event->history &&
+        (!node || node->present || node->left_wall_us == 0 ||
+         event->completed_us + 1000000u < node->left_wall_us)) {
         return; /* of an incarnation before the one that matters */
     }
-    qb_log(event->ok ? LOG_NOTICE : LOG_ERR,
-           "fencing (%s) of %s: %s%s%s%s", event->action, event->target,
-           event->ok ? "confirmed" : "failed: ",
-           event->ok ? "" : event->reason,
+    qb_log(event->ok ? LOG_NOTICE : LOG_ERR, "fencing (%s) of %s: %s%s%s%s",
+           event->action, event->target,
+           event->ok ? "confirmed" : "failed: ", event->ok ? "" : event->reason,
            event->ok && !event->power ? ", but not by power" : "",
            event->history ? " (history)" : "");
     if (!event->ok || !event->power) {

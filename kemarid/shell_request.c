@@ -17,21 +17,21 @@
 #define REQUESTS_MAX 64
 
 /* name, text, waits for the pair */
-#define ACTIONS(X)                                                            \
-    X(START, "start")                                                         \
-    X(STOP, "stop")                                                           \
-    X(PROMOTE, "promote")                                                     \
-    X(DEMOTE, "demote")                                                       \
-    X(MONITOR, "monitor")                                                     \
-    X(NOTIFY, "notify")                                                       \
-    X(MIGRATE_TO, "migrate_to")                                               \
+#define ACTIONS(X)              \
+    X(START, "start")           \
+    X(STOP, "stop")             \
+    X(PROMOTE, "promote")       \
+    X(DEMOTE, "demote")         \
+    X(MONITOR, "monitor")       \
+    X(NOTIFY, "notify")         \
+    X(MIGRATE_TO, "migrate_to") \
     X(MIGRATE_FROM, "migrate_from")
 
 enum action {
 #define X(name, text) ACTION_##name,
     ACTIONS(X)
 #undef X
-    ACTION_COUNT,
+        ACTION_COUNT,
     ACTION_HANDOVER /* an operator's */
 };
 
@@ -42,7 +42,7 @@ struct kmr_request {
     struct kmr_vm *vm;
     enum action action;
     qb_loop_timer_handle timer;
-    uint64_t left_ms; /* after the first half */
+    uint64_t left_ms;         /* after the first half */
     char owner[KMR_UUID_MAX]; /* HANDOVER: the one that is to hand over */
 };
 
@@ -121,8 +121,8 @@ static void on_timeout(void *data)
     request->timer = 0;
     if (request->left_ms != 0) {
         /* No handover in half of the time: the guest has to go down. */
-        kmr_shell_timer(request->shell, request->left_ms, request,
-                        on_timeout, &request->timer);
+        kmr_shell_timer(request->shell, request->left_ms, request, on_timeout,
+                        &request->timer);
         request->left_ms = 0;
         if (request->vm->pair.handover_wanted) {
             kmr_shell_step(request->vm, &event);
@@ -167,8 +167,7 @@ static struct kmr_request *wait_for(struct kmr_ipc_client *client,
 }
 
 /* The value of the word `name=value`, or "". */
-static const char *value_of(int argc, const char *const *argv,
-                            const char *name)
+static const char *value_of(int argc, const char *const *argv, const char *name)
 {
     size_t len = strlen(name);
 
@@ -221,8 +220,10 @@ static int check_config(const char *vm, const char *path, char *ret_reason)
     }
     err = 0;
     if (strcmp(kmr_domxml_name(dom), vm) != 0) {
-        snprintf(ret_reason, KMR_REASON_MAX, "%.100s: the domain's name is "
-                 "%.60s, not %.60s", path, kmr_domxml_name(dom), vm);
+        snprintf(ret_reason, KMR_REASON_MAX,
+                 "%.100s: the domain's name is "
+                 "%.60s, not %.60s",
+                 path, kmr_domxml_name(dom), vm);
         err = KMR_OCF_ERR_INSTALLED;
     }
     kmr_domxml_free(dom);
@@ -277,11 +278,11 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
     }
     vm = kmr_shell_vm(shell, name, needed);
     if (!vm) {
-        code = action == ACTION_MONITOR ? KMR_OCF_NOT_RUNNING :
-               action == ACTION_STOP || action == ACTION_NOTIFY ||
-                       action == ACTION_DEMOTE ?
-                                          KMR_OCF_SUCCESS :
-                                          KMR_OCF_ERR_GENERIC;
+        code = action == ACTION_MONITOR ? KMR_OCF_NOT_RUNNING
+               : action == ACTION_STOP || action == ACTION_NOTIFY ||
+                       action == ACTION_DEMOTE
+                   ? KMR_OCF_SUCCESS
+                   : KMR_OCF_ERR_GENERIC;
         reply(client, code, "no such VM here");
         return;
     }
@@ -342,8 +343,7 @@ static void handover(struct kmr_shell *shell, struct kmr_ipc_client *client,
         if (!request) {
             return;
         }
-        kmr_text_set(request->owner, sizeof(request->owner),
-                     record->owner.id);
+        kmr_text_set(request->owner, sizeof(request->owner), record->owner.id);
         kmr_text_set(msg.vm, sizeof(msg.vm), vm->pair.vm);
         kmr_text_set(msg.reason, sizeof(msg.reason), "by an operator");
         kmr_shell_send(shell, &msg);
@@ -354,8 +354,7 @@ static void takeover(struct kmr_ipc_client *client, struct kmr_vm *vm)
 {
     char text[KMR_REASON_MAX];
     const struct kmr_record *record = &vm->pair.record;
-    enum kmr_gate gate =
-        kmr_record_may_take_over(record, record->standby.id);
+    enum kmr_gate gate = kmr_record_may_take_over(record, record->standby.id);
     struct kmr_event event = { .type = KMR_EVENT_TICK };
 
     kmr_shell_step(vm, &event);
@@ -364,8 +363,8 @@ static void takeover(struct kmr_ipc_client *client, struct kmr_vm *vm)
         return;
     }
     snprintf(text, sizeof(text),
-             gate == KMR_GATE_OK ? "standby on %s takes over by itself%.0s" :
-                                   "standby on %s can't take over: %s; use "
+             gate == KMR_GATE_OK ? "standby on %s takes over by itself%.0s"
+                                 : "standby on %s can't take over: %s; use "
                                    "'handover' while the owner runs, or "
                                    "fence its node",
              record->standby.node, kmr_gate_text(gate));
@@ -381,11 +380,11 @@ static void health(struct kmr_shell *shell, struct kmr_ipc_client *client)
 
     snprintf(text, sizeof(text),
              "corosync %s, quorum %s, all kemarids heard %s, libvirt %s, "
-             "fencer %s", shell->joined ? "yes" : "NO",
-             shell->quorate ? "yes" : "NO", shell->synced ? "yes" : "NO",
-             virt ? "yes" : "NO", shell->fence_up ? "yes" : "NO");
-    kmr_ipc_reply(client, good ? 0 : 1, good ? text : "",
-                  good ? "" : text);
+             "fencer %s",
+             shell->joined ? "yes" : "NO", shell->quorate ? "yes" : "NO",
+             shell->synced ? "yes" : "NO", virt ? "yes" : "NO",
+             shell->fence_up ? "yes" : "NO");
+    kmr_ipc_reply(client, good ? 0 : 1, good ? text : "", good ? "" : text);
 }
 
 static void show(struct kmr_ipc_client *client, char *json)

@@ -43,8 +43,7 @@ static json_t *quantiles(const struct kmr_quantiles *values)
 {
     return json_pack("{s:I, s:I, s:I, s:I}", "p50", (json_int_t)values->p50,
                      "p95", (json_int_t)values->p95, "p99",
-                     (json_int_t)values->p99, "max",
-                     (json_int_t)values->max);
+                     (json_int_t)values->p99, "max", (json_int_t)values->max);
 }
 
 /* Texts come from QEMU and operators: what is no UTF-8 must not lose the
@@ -80,8 +79,8 @@ static json_t *pair_json(struct kmr_shell *shell, struct kmr_vm *vm)
         const struct kmr_node *node = i < 0 ? NULL : &shell->nodes[i];
         enum kmr_phase phase;
 
-        if (!view || (node && (!node->present ||
-                               node->nodeid == shell->nodeid))) {
+        if (!view ||
+            (node && (!node->present || node->nodeid == shell->nodeid))) {
             continue;
         }
         phase = (enum kmr_phase)view->phase;
@@ -102,18 +101,19 @@ static json_t *pair_json(struct kmr_shell *shell, struct kmr_vm *vm)
         state = kmr_answer_state(&vm->pair);
         best = &own;
     }
-    json = json_pack(
-        "{s:o, s:s, s:i, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I}", "name",
-        text(vm->pair.vm), "state", kmr_state_text(state), "progress",
-        state == KMR_STATE_PROTECTED ? 100 : (int)best->progress, "reason",
-        text(best->reason), "generation",
-        (json_int_t)best->record.generation, "primary",
-        best_node[0] ? side(best_node, best->instance) : json_null(),
-        "standby",
-        standby ? side(standby_node, standby->instance) : json_null(),
-        "checkpoints", (json_int_t)best->checkpoints, "freeze_us",
-        quantiles(&best->freeze_us), "ack_us", quantiles(&best->ack_us),
-        "lag_ms", (json_int_t)best->lag_ms);
+    json =
+        json_pack("{s:o, s:s, s:i, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I}",
+                  "name", text(vm->pair.vm), "state", kmr_state_text(state),
+                  "progress",
+                  state == KMR_STATE_PROTECTED ? 100 : (int)best->progress,
+                  "reason", text(best->reason), "generation",
+                  (json_int_t)best->record.generation, "primary",
+                  best_node[0] ? side(best_node, best->instance) : json_null(),
+                  "standby",
+                  standby ? side(standby_node, standby->instance) : json_null(),
+                  "checkpoints", (json_int_t)best->checkpoints, "freeze_us",
+                  quantiles(&best->freeze_us), "ack_us",
+                  quantiles(&best->ack_us), "lag_ms", (json_int_t)best->lag_ms);
     return json;
 }
 
@@ -168,12 +168,13 @@ char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm)
         strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
         snprintf(when, sizeof(when), "%s.%06uZ", stamp,
                  (unsigned)(slot->time_us % 1000000u));
-        json_array_append_new(
-            list, json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:o}", "time",
-                            when, "mono_us", (json_int_t)slot->mono_us,
-                            "node", text(slot->node), "vm", text(slot->vm),
-                            "from", slot->from, "to", slot->to, "reason",
-                            text(slot->reason)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:o}",
+                                        "time", when, "mono_us",
+                                        (json_int_t)slot->mono_us, "node",
+                                        text(slot->node), "vm", text(slot->vm),
+                                        "from", slot->from, "to", slot->to,
+                                        "reason", text(slot->reason)));
     }
     result = json_dumps(list, JSON_COMPACT);
     json_decref(list);

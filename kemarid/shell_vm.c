@@ -19,8 +19,8 @@
 static void run_sequence(struct kmr_vm *vm);
 static void create(void *data);
 
-static void done(struct kmr_vm *vm, enum kmr_order order, uint32_t tag,
-                 bool ok, bool maybe, const char *reason)
+static void done(struct kmr_vm *vm, enum kmr_order order, uint32_t tag, bool ok,
+                 bool maybe, const char *reason)
 {
     struct kmr_event event = { .type = KMR_EVENT_DONE };
 
@@ -122,8 +122,8 @@ static void on_dead(const struct kmr_proc *proc, void *user)
 
 void kmr_vm_watch(struct kmr_vm *vm)
 {
-    int err = kmr_pidwatch_start(vm->shell->loop, &vm->proc, on_dead, vm,
-                                 &vm->watch);
+    int err =
+        kmr_pidwatch_start(vm->shell->loop, &vm->proc, on_dead, vm, &vm->watch);
 
     if (err == -ESRCH) {
         kmr_shell_timer(vm->shell, 1, vm, on_grace, &vm->grace);
@@ -222,8 +222,7 @@ static void on_created(const struct kmr_virt_reply *reply, void *user)
     if (vm->killing) {
         struct kmr_effect effect = { .type = KMR_EFFECT_KILL };
 
-        kmr_text_set(effect.reason, sizeof(effect.reason),
-                     "no longer wanted");
+        kmr_text_set(effect.reason, sizeof(effect.reason), "no longer wanted");
         kmr_vm_kill(vm, &effect);
         return;
     }
@@ -239,8 +238,7 @@ static int derive(struct kmr_vm *vm, char **ret_text,
                   struct kmr_domxml_error *ret_error)
 {
     const struct kmr_pair *pair = &vm->pair;
-    struct kmr_domxml_pair want = { .generation =
-                                        pair->record.generation };
+    struct kmr_domxml_pair want = { .generation = pair->record.generation };
     struct kmr_domxml *dom;
     bool standby = vm->sequence.order == KMR_ORDER_CREATE_STANDBY;
     int err;
@@ -259,8 +257,7 @@ static int derive(struct kmr_vm *vm, char **ret_text,
         return err;
     }
     err = kmr_domxml_derive(dom,
-                            vm->shell->emulator[0] ? vm->shell->emulator :
-                                                     NULL,
+                            vm->shell->emulator[0] ? vm->shell->emulator : NULL,
                             &want, ret_text);
     if (err) {
         snprintf(ret_error->text, sizeof(ret_error->text),
@@ -299,8 +296,7 @@ static void create(void *data)
 
 static bool is_ours(const struct kmr_vm *vm, const char *instance)
 {
-    return instance[0] == '\0' ||
-           strcmp(instance, vm->pair.instance) == 0;
+    return instance[0] == '\0' || strcmp(instance, vm->pair.instance) == 0;
 }
 
 static void tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
@@ -318,11 +314,9 @@ static void tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
             event.engine = (enum kmr_engine)i;
         }
     }
-    event.role = now->role == KMR_QMP_ROLE_PRIMARY ?
-                     KMR_ENGINE_ROLE_PRIMARY :
-                 now->role == KMR_QMP_ROLE_STANDBY ?
-                     KMR_ENGINE_ROLE_STANDBY :
-                     KMR_ENGINE_ROLE_NONE;
+    event.role = now->role == KMR_QMP_ROLE_PRIMARY   ? KMR_ENGINE_ROLE_PRIMARY
+                 : now->role == KMR_QMP_ROLE_STANDBY ? KMR_ENGINE_ROLE_STANDBY
+                                                     : KMR_ENGINE_ROLE_NONE;
     event.generation = now->generation;
     event.checkpoint = now->checkpoint;
     kmr_text_set(event.id, sizeof(event.id), now->instance);
@@ -378,8 +372,7 @@ static void run_sequence(struct kmr_vm *vm)
                KMR_ORDER_MS, on_sequence);
     if (err) {
         sequence->busy = false;
-        done(vm, sequence->order, sequence->tag, false, false,
-             strerror(-err));
+        done(vm, sequence->order, sequence->tag, false, false, strerror(-err));
     }
 }
 
@@ -480,8 +473,8 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         err = order_sync(vm, effect);
         break;
     case KMR_ORDER_RELEASE:
-        err = kmr_qmp_release(effect->id, effect->generation,
-                              sequence->text[0], KMR_QMP_COMMAND_MAX);
+        err = kmr_qmp_release(effect->id, effect->generation, sequence->text[0],
+                              KMR_QMP_COMMAND_MAX);
         break;
     case KMR_ORDER_TAKEOVER:
         err = kmr_qmp_takeover(effect->id, effect->generation,
@@ -565,8 +558,7 @@ static void on_progress(const struct kmr_virt_reply *reply, void *user)
     char status[32];
     unsigned percent;
 
-    if (reply->err == 0 && kmr_qmp_parse_migrate(reply->text, &percent,
-                                                 status,
+    if (reply->err == 0 && kmr_qmp_parse_migrate(reply->text, &percent, status,
                                                  sizeof(status)) == 0) {
         vm->progress = percent;
         kmr_shell_publish(vm);
@@ -613,8 +605,7 @@ void kmr_vm_poll(void *data)
     give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS, on_poll);
     if (syncing) {
         kmr_qmp_simple("query-migrate", text, sizeof(text));
-        give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS,
-             on_progress);
+        give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS, on_progress);
     }
 }
 
@@ -666,8 +657,8 @@ void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
             break;
         }
         if (kmr_qmp_parse_event(event->text, &status) != 0) {
-            qb_log(LOG_ERR, "pair %s: bad event of the engine: %s",
-                   vm->pair.vm, event->text);
+            qb_log(LOG_ERR, "pair %s: bad event of the engine: %s", vm->pair.vm,
+                   event->text);
             break;
         }
         if (is_ours(vm, status.instance)) {
@@ -682,8 +673,8 @@ void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
         }
         break;
     case KMR_VIRT_EV_IO_ERROR:
-        qb_log(LOG_ERR, "pair %s: I/O error on %s%s", vm->pair.vm,
-               event->text, event->io_stopped ? ", the guest stopped" : "");
+        qb_log(LOG_ERR, "pair %s: I/O error on %s%s", vm->pair.vm, event->text,
+               event->io_stopped ? ", the guest stopped" : "");
         break;
     case KMR_VIRT_EV_MEMORY_FAILURE:
         qb_log(LOG_ERR, "pair %s: memory failure: %s", vm->pair.vm,

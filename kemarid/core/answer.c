@@ -12,8 +12,8 @@ static void say(char *ret_reason, const char *a, const char *b)
 const char *kmr_state_text(enum kmr_state state)
 {
     switch (state) {
-#define X(name, text)                                                         \
-    case KMR_STATE_##name:                                                    \
+#define X(name, text)      \
+    case KMR_STATE_##name: \
         return text;
         KMR_STATES(X)
 #undef X
@@ -90,12 +90,12 @@ static int as_unpromoted(const struct kmr_pair *pair, char *ret_reason)
     return KMR_OCF_DEGRADED;
 }
 
-int kmr_answer_monitor(const struct kmr_pair *pair, bool probe,
-                       uint64_t now_ms, char *ret_reason)
+int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
+                       char *ret_reason)
 {
     bool owns = kmr_pair_owns(pair);
-    bool patient = pair->mismatch_ms != 0 &&
-                   now_ms < pair->mismatch_ms + KMR_MISMATCH_MS;
+    bool patient =
+        pair->mismatch_ms != 0 && now_ms < pair->mismatch_ms + KMR_MISMATCH_MS;
     const struct kmr_record *record = &pair->record;
     bool runs_elsewhere =
         (record->mode == KMR_MODE_SOLO || record->mode == KMR_MODE_PAIRED) &&
@@ -125,13 +125,12 @@ int kmr_answer_monitor(const struct kmr_pair *pair, bool probe,
         }
         /* Took over; the promote is still to come. */
         say(ret_reason, "runs the VM, not yet promoted: ", pair->reason);
-        return pair->phase == KMR_PHASE_PROTECTED ? KMR_OCF_SUCCESS :
-                                                    KMR_OCF_DEGRADED;
+        return pair->phase == KMR_PHASE_PROTECTED ? KMR_OCF_SUCCESS
+                                                  : KMR_OCF_DEGRADED;
     }
     if (pair->want == KMR_WANT_PROMOTED) {
         if (runs_elsewhere && patient) {
-            say(ret_reason, "runs elsewhere, not yet demoted: ",
-                pair->reason);
+            say(ret_reason, "runs elsewhere, not yet demoted: ", pair->reason);
             return KMR_OCF_DEGRADED_PROMOTED;
         }
         if (kmr_phase_has_qemu(pair->phase)) {
@@ -218,8 +217,7 @@ enum kmr_state kmr_answer_state(const struct kmr_pair *pair)
         pair->record.mode == KMR_MODE_DOWN) {
         return KMR_STATE_STOPPED;
     }
-    return pair->record.owner.dead ? KMR_STATE_FAILED :
-                                     KMR_STATE_UNPROTECTED;
+    return pair->record.owner.dead ? KMR_STATE_FAILED : KMR_STATE_UNPROTECTED;
 }
 
 int32_t kmr_answer_score(const struct kmr_pair *pair)
@@ -238,9 +236,9 @@ int32_t kmr_answer_score(const struct kmr_pair *pair)
     }
     if (pair->phase == KMR_PHASE_IDLE && pair->synced &&
         kmr_record_may_boot(&pair->record) == KMR_GATE_OK) {
-        return kmr_text_same(pair->record.owner.node, pair->node) ?
-                   KMR_SCORE_LAST_OWNER :
-                   KMR_SCORE_MEMBER;
+        return kmr_text_same(pair->record.owner.node, pair->node)
+                   ? KMR_SCORE_LAST_OWNER
+                   : KMR_SCORE_MEMBER;
     }
     return KMR_SCORE_NONE;
 }

@@ -31,16 +31,16 @@ int kmr_answer_stop(const struct kmr_pair *pair, char *ret_reason);
 int kmr_answer_promote(const struct kmr_pair *pair, char *ret_reason);
 int kmr_answer_demote(const struct kmr_pair *pair, char *ret_reason);
 /* `probe`: tell what is, not what Pacemaker asked for */
-int kmr_answer_monitor(const struct kmr_pair *pair, bool probe,
-                       uint64_t now_ms, char *ret_reason);
+int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
+                       char *ret_reason);
 
-#define KMR_STATES(X)                                                         \
-    X(PROTECTED, "protected")                                                 \
-    X(SYNCING, "syncing")                                                     \
-    X(SOLO, "solo")               /* lost its standby, or looks for one */    \
-    X(HOLDING, "holding")         /* waits for a decision; output is held */  \
-    X(UNPROTECTED, "unprotected") /* a standby is not even started */         \
-    X(STOPPED, "stopped")                                                     \
+#define KMR_STATES(X)                                                        \
+    X(PROTECTED, "protected")                                                \
+    X(SYNCING, "syncing")                                                    \
+    X(SOLO, "solo")               /* lost its standby, or looks for one */   \
+    X(HOLDING, "holding")         /* waits for a decision; output is held */ \
+    X(UNPROTECTED, "unprotected") /* a standby is not even started */        \
+    X(STOPPED, "stopped")                                                    \
     X(FAILED, "failed") /* should run, and nobody can say it does */
 enum kmr_state {
 #define X(name, text) KMR_STATE_##name,

@@ -161,9 +161,9 @@ static void consider_candidate(struct kmr_step *step)
     if (pair->peer_node[0] != '\0' && (!peer || !peer->present)) {
         kmr_owner_lost_candidate(step, "its node left the group");
     } else if (kmr_step_expired(step)) {
-        kmr_owner_lost_candidate(step, pair->phase == KMR_PHASE_INVITING ?
-                                           "not ready in time" :
-                                           "not in step in time");
+        kmr_owner_lost_candidate(step, pair->phase == KMR_PHASE_INVITING
+                                           ? "not ready in time"
+                                           : "not in step in time");
     }
 }
 
@@ -248,9 +248,9 @@ void kmr_owner_consider(struct kmr_step *step)
 
     if (!kmr_inst_is(&pair->record.owner, pair->instance) ||
         pair->record.mode == KMR_MODE_DOWN) {
-        kmr_step_kill(step, pair->phase == KMR_PHASE_HANDED_OVER ?
-                                "handed over" :
-                                "another instance is the owner");
+        kmr_step_kill(step, pair->phase == KMR_PHASE_HANDED_OVER
+                                ? "handed over"
+                                : "another instance is the owner");
         return;
     }
     if (pair->record.owner.dead) {
@@ -315,8 +315,7 @@ void kmr_owner_invited(struct kmr_step *step)
     struct kmr_pair *pair = step->pair;
     char text[KMR_REASON_MAX] = "the standby on ";
 
-    if (!kmr_text_same(pair->peer, step->event->id) ||
-        pair->peer[0] == '\0' ||
+    if (!kmr_text_same(pair->peer, step->event->id) || pair->peer[0] == '\0' ||
         (pair->phase != KMR_PHASE_INVITING &&
          pair->phase != KMR_PHASE_SYNCING)) {
         return;
@@ -350,8 +349,7 @@ void kmr_owner_done(struct kmr_step *step)
             kmr_step_move(step, KMR_PHASE_SOLO, "the guest boots");
         } else {
             pair->promote = false;
-            kmr_text_set(pair->failure, sizeof(pair->failure),
-                         event->reason);
+            kmr_text_set(pair->failure, sizeof(pair->failure), event->reason);
             kmr_owner_down(step, event->reason);
         }
         break;
@@ -426,11 +424,12 @@ void kmr_owner_engine(struct kmr_step *step)
 
     switch (event->engine) {
     case KMR_ENGINE_NONE:
-        if (pair->phase == KMR_PHASE_SYNCING &&
-            pair->order != KMR_ORDER_SYNC) {
+        if (pair->phase == KMR_PHASE_SYNCING && pair->order != KMR_ORDER_SYNC) {
             kmr_owner_lost_candidate(step, event->reason);
         } else if (pair->phase == KMR_PHASE_TAKING_OVER &&
                    event->role == KMR_ENGINE_ROLE_NONE) {
+            forget_candidate(pair);
+            pair->retry_ms = event->now_ms + KMR_SETTLE_MS;
             kmr_step_move(step, KMR_PHASE_SOLO, "took over, the guest runs");
         }
         break;
@@ -465,6 +464,7 @@ void kmr_owner_engine(struct kmr_step *step)
     case KMR_ENGINE_RUNNING:
         if (pair->phase == KMR_PHASE_TAKING_OVER) {
             forget_candidate(pair);
+            pair->retry_ms = event->now_ms + KMR_SETTLE_MS;
             kmr_step_move(step, KMR_PHASE_SOLO, "took over, the guest runs");
         }
         break;
@@ -477,8 +477,7 @@ void kmr_owner_engine(struct kmr_step *step)
     case KMR_ENGINE_PRIMARY_LOST:
         if (pair->phase == KMR_PHASE_TAKING_OVER &&
             pair->order == KMR_ORDER_NONE && kmr_step_expired(step)) {
-            kmr_step_order(step, KMR_ORDER_TAKEOVER,
-                           pair->record.generation);
+            kmr_step_order(step, KMR_ORDER_TAKEOVER, pair->record.generation);
         }
         break;
     case KMR_ENGINE_PREPARING:

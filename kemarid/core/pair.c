@@ -176,8 +176,7 @@ static void reaped(struct kmr_step *step)
         effect = kmr_step_effect(step, KMR_EFFECT_DEATH);
         kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
         kmr_text_set(effect->reason, sizeof(effect->reason), reason);
-        kmr_text_set(pair->announced, sizeof(pair->announced),
-                     pair->instance);
+        kmr_text_set(pair->announced, sizeof(pair->announced), pair->instance);
         pair->announce_ms = step->event->now_ms + KMR_CLAIM_MS;
     }
     pair->instance[0] = '\0';
@@ -191,8 +190,9 @@ static void reaped(struct kmr_step *step)
         pair->claim = KMR_CLAIM_NONE;
     }
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
-    kmr_step_move(step, pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED :
-                                                         KMR_PHASE_IDLE,
+    kmr_step_move(step,
+                  pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED
+                                                 : KMR_PHASE_IDLE,
                   reason);
 }
 
@@ -274,8 +274,7 @@ static void engine(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
-    if (!kmr_phase_has_qemu(pair->phase) ||
-        pair->phase == KMR_PHASE_KILLING) {
+    if (!kmr_phase_has_qemu(pair->phase) || pair->phase == KMR_PHASE_KILLING) {
         return;
     }
     pair->engine = step->event->engine;
@@ -477,8 +476,7 @@ static void consider_idle(struct kmr_step *step)
         !pair->record.owner.dead) {
         kmr_step_move(step, KMR_PHASE_BOOTING, "promoted by Pacemaker");
         kmr_step_within(step, KMR_CREATE_MS);
-        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY,
-                       pair->record.generation);
+        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY, pair->record.generation);
         return;
     }
     if (!pair->promote || pair->claim != KMR_CLAIM_NONE) {

@@ -13,53 +13,56 @@
 
 #include "core/record.h"
 
-#define KMR_PEERS_MAX 32    /* nodes of a cluster */
-#define KMR_EFFECTS_MAX 24  /* of one step */
+#define KMR_PEERS_MAX 32   /* nodes of a cluster */
+#define KMR_EFFECTS_MAX 24 /* of one step */
 
 /* Default deadlines; kemari.conf can change them. */
-#define KMR_CREATE_MS 30000u     /* a domain is being started */
-#define KMR_ORDER_MS 10000u      /* an order to the engine */
-#define KMR_CLAIM_MS 2000u       /* a claim was not delivered: once more */
-#define KMR_READY_MS 45000u      /* a standby gets ready / gets its stream */
-#define KMR_SYNC_MS 900000u      /* initial synchronisation */
-#define KMR_HANDOVER_MS 15000u   /* a handover that leads to nothing: said */
-#define KMR_KILL_MS 1000u        /* a kill that was not enough: once more */
-#define KMR_LOST_MS 200u         /* holding: the standby's kemarid may speak */
-#define KMR_LOAD_MS 20000u       /* a received checkpoint is being loaded */
-#define KMR_USELESS_MS 2000u     /* a copy that nobody needs is dropped */
-#define KMR_SHUTDOWN_MS 30000u   /* for the guest to power off */
+#define KMR_CREATE_MS 30000u   /* a domain is being started */
+#define KMR_ORDER_MS 10000u    /* an order to the engine */
+#define KMR_CLAIM_MS 2000u     /* a claim was not delivered: once more */
+#define KMR_READY_MS 45000u    /* a standby gets ready / gets its stream */
+#define KMR_SYNC_MS 900000u    /* initial synchronisation */
+#define KMR_HANDOVER_MS 15000u /* a handover that leads to nothing: said */
+#define KMR_KILL_MS 1000u      /* a kill that was not enough: once more */
+#define KMR_LOST_MS 200u       /* holding: the standby's kemarid may speak */
+#define KMR_LOAD_MS 20000u     /* a received checkpoint is being loaded */
+#define KMR_USELESS_MS 2000u   /* a copy that nobody needs is dropped */
+#define KMR_SHUTDOWN_MS 30000u /* for the guest to power off */
+#define KMR_SETTLE_MS \
+    800u                         /* after a takeover the guest comes first: a
+                                  * new standby's start costs CPU */
 #define KMR_BACKOFF_MIN_MS 1000u /* until the next try for a standby */
 #define KMR_BACKOFF_MAX_MS 60000u
-#define KMR_MISMATCH_MS 60000u   /* Pacemaker's role is reported so long */
+#define KMR_MISMATCH_MS 60000u /* Pacemaker's role is reported so long */
 
 /* name, text, has a QEMU, is on the owner's side */
-#define KMR_PHASES(X)                                                         \
-    X(STOPPED, "STOPPED", 0, 0)                                               \
-    X(IDLE, "IDLE", 0, 0)                                                     \
-    X(ADOPTING, "ADOPTING", 1, 0)                                             \
-    X(BOOTING, "BOOTING", 1, 1)                                               \
-    X(SOLO, "SOLO", 1, 1)                                                     \
-    X(INVITING, "INVITING", 1, 1)                                             \
-    X(SYNCING, "SYNCING", 1, 1)                                               \
-    X(PROTECTED, "PROTECTED", 1, 1)                                           \
-    X(HOLDING, "HOLDING", 1, 1)                                               \
-    X(HANDING_OVER, "HANDING_OVER", 1, 1)                                     \
-    X(HANDED_OVER, "HANDED_OVER", 1, 1)                                       \
-    X(SHUTTING_DOWN, "SHUTTING_DOWN", 1, 1)                                   \
-    X(STANDBY_STARTING, "STANDBY_STARTING", 1, 0)                             \
-    X(STANDBY_PREPARING, "STANDBY_PREPARING", 1, 0)                           \
-    X(STANDBY_READY, "STANDBY_READY", 1, 0)                                   \
-    X(STANDBY_SYNCING, "STANDBY_SYNCING", 1, 0)                               \
-    X(SYNCHRONISED, "SYNCHRONISED", 1, 0)                                     \
-    X(PRIMARY_LOST, "PRIMARY_LOST", 1, 0)                                     \
-    X(TAKING_OVER, "TAKING_OVER", 1, 1)                                       \
+#define KMR_PHASES(X)                               \
+    X(STOPPED, "STOPPED", 0, 0)                     \
+    X(IDLE, "IDLE", 0, 0)                           \
+    X(ADOPTING, "ADOPTING", 1, 0)                   \
+    X(BOOTING, "BOOTING", 1, 1)                     \
+    X(SOLO, "SOLO", 1, 1)                           \
+    X(INVITING, "INVITING", 1, 1)                   \
+    X(SYNCING, "SYNCING", 1, 1)                     \
+    X(PROTECTED, "PROTECTED", 1, 1)                 \
+    X(HOLDING, "HOLDING", 1, 1)                     \
+    X(HANDING_OVER, "HANDING_OVER", 1, 1)           \
+    X(HANDED_OVER, "HANDED_OVER", 1, 1)             \
+    X(SHUTTING_DOWN, "SHUTTING_DOWN", 1, 1)         \
+    X(STANDBY_STARTING, "STANDBY_STARTING", 1, 0)   \
+    X(STANDBY_PREPARING, "STANDBY_PREPARING", 1, 0) \
+    X(STANDBY_READY, "STANDBY_READY", 1, 0)         \
+    X(STANDBY_SYNCING, "STANDBY_SYNCING", 1, 0)     \
+    X(SYNCHRONISED, "SYNCHRONISED", 1, 0)           \
+    X(PRIMARY_LOST, "PRIMARY_LOST", 1, 0)           \
+    X(TAKING_OVER, "TAKING_OVER", 1, 1)             \
     X(KILLING, "KILLING", 1, 0)
 
 enum kmr_phase {
 #define X(name, text, qemu, owner) KMR_PHASE_##name,
     KMR_PHASES(X)
 #undef X
-    KMR_PHASE_COUNT
+        KMR_PHASE_COUNT
 };
 const char *kmr_phase_text(enum kmr_phase phase);
 bool kmr_phase_has_qemu(enum kmr_phase phase);
@@ -68,9 +71,9 @@ bool kmr_phase_is_owner(enum kmr_phase phase);
 bool kmr_phase_may_move(enum kmr_phase from, enum kmr_phase to);
 
 /* What Pacemaker asked for last. */
-#define KMR_WANTS(X)                                                          \
-    X(STOPPED, "stopped")                                                     \
-    X(UNPROMOTED, "unpromoted")                                               \
+#define KMR_WANTS(X)            \
+    X(STOPPED, "stopped")       \
+    X(UNPROMOTED, "unpromoted") \
     X(PROMOTED, "promoted")
 enum kmr_want {
 #define X(name, text) KMR_WANT_##name,
@@ -79,12 +82,12 @@ enum kmr_want {
 };
 const char *kmr_want_text(enum kmr_want want);
 
-#define KMR_CLAIMS(X)                                                         \
-    X(NONE, "none")                                                           \
-    X(BOOT, "boot")                                                           \
-    X(PAIR, "pair")                                                           \
-    X(SOLO, "go solo")                                                        \
-    X(TAKEOVER, "take over")                                                  \
+#define KMR_CLAIMS(X)        \
+    X(NONE, "none")          \
+    X(BOOT, "boot")          \
+    X(PAIR, "pair")          \
+    X(SOLO, "go solo")       \
+    X(TAKEOVER, "take over") \
     X(DOWN, "down")
 enum kmr_claim {
 #define X(name, text) KMR_CLAIM_##name,
@@ -94,24 +97,24 @@ enum kmr_claim {
 const char *kmr_claim_text(enum kmr_claim claim);
 
 /* The engine, as docs/interfaces.md names its states. */
-#define KMR_ENGINES(X)                                                        \
-    X(NONE, "none")                                                           \
-    X(PREPARING, "preparing")                                                 \
-    X(SYNCING, "syncing")                                                     \
-    X(PROTECTED, "protected")                                                 \
-    X(HOLDING, "holding")                                                     \
-    X(HANDING_OVER, "handing-over")                                           \
-    X(HANDED_OVER, "handed-over")                                             \
-    X(SYNCHRONISED, "synchronised")                                           \
-    X(PRIMARY_LOST, "primary-lost")                                           \
-    X(TAKING_OVER, "taking-over")                                             \
-    X(RUNNING, "running")                                                     \
+#define KMR_ENGINES(X)              \
+    X(NONE, "none")                 \
+    X(PREPARING, "preparing")       \
+    X(SYNCING, "syncing")           \
+    X(PROTECTED, "protected")       \
+    X(HOLDING, "holding")           \
+    X(HANDING_OVER, "handing-over") \
+    X(HANDED_OVER, "handed-over")   \
+    X(SYNCHRONISED, "synchronised") \
+    X(PRIMARY_LOST, "primary-lost") \
+    X(TAKING_OVER, "taking-over")   \
+    X(RUNNING, "running")           \
     X(FAILED, "failed")
 enum kmr_engine {
 #define X(name, text) KMR_ENGINE_##name,
     KMR_ENGINES(X)
 #undef X
-    KMR_ENGINE_COUNT
+        KMR_ENGINE_COUNT
 };
 enum kmr_engine_role {
     KMR_ENGINE_ROLE_NONE,
@@ -120,16 +123,16 @@ enum kmr_engine_role {
 };
 
 /* Orders to libvirt and the engine; one under way per pair. */
-#define KMR_ORDERS(X)                                                         \
-    X(NONE, "none")                                                           \
-    X(CREATE_PRIMARY, "start the domain")                                     \
-    X(CREATE_STANDBY, "start the standby's domain")                           \
-    X(PREPARE, "prepare the standby")                                         \
-    X(SYNC, "start the synchronisation")                                      \
-    X(RELEASE, "release")                                                     \
-    X(TAKEOVER, "take over")                                                  \
-    X(HANDOVER, "hand over")                                                  \
-    X(SHUTDOWN, "shut the guest down")                                        \
+#define KMR_ORDERS(X)                               \
+    X(NONE, "none")                                 \
+    X(CREATE_PRIMARY, "start the domain")           \
+    X(CREATE_STANDBY, "start the standby's domain") \
+    X(PREPARE, "prepare the standby")               \
+    X(SYNC, "start the synchronisation")            \
+    X(RELEASE, "release")                           \
+    X(TAKEOVER, "take over")                        \
+    X(HANDOVER, "hand over")                        \
+    X(SHUTDOWN, "shut the guest down")              \
     X(QUERY, "ask the engine")
 enum kmr_order {
 #define X(name, text) KMR_ORDER_##name,
@@ -138,30 +141,30 @@ enum kmr_order {
 };
 const char *kmr_order_text(enum kmr_order order);
 
-#define KMR_EVENTS(X)                                                         \
-    X(TICK, "tick")           /* the deadline has come, or may have */        \
-    X(CLUSTER, "cluster")     /* quorate, synced */                           \
-    X(PEER, "peer")           /* a node came, went, or its part changed */    \
-    X(FENCED, "fenced")       /* power fencing of `node` is confirmed */      \
-    X(START, "start")         /* the agent's actions */                       \
-    X(PROMOTE, "promote")                                                     \
-    X(DEMOTE, "demote")       /* `flag`: another node is to be promoted */    \
-    X(STOP, "stop")                                                           \
-    X(HANDOVER, "handover")   /* an operator's, or another node's wish */     \
-    X(RESYNC, "resync")                                                       \
-    X(ADOPT, "adopt")         /* `id`: an instance of ours was found */       \
-    X(CLAIMED, "claimed")     /* a claim was delivered, ours or not */        \
-    X(RECORD, "record")       /* another node's copy of the record */         \
-    X(DEAD, "dead")           /* instance `id` is dead, CPG says */           \
-    X(FROZEN, "frozen")       /* instance `id` handed over, CPG says */       \
-    X(INVITE, "invite")       /* owner `peer` on `node` wants us, as `id` */  \
-    X(READY, "ready")         /* standby `id` listens */                      \
-    X(REFUSED, "refused")     /* standby `id` can't */                        \
-    X(DROP, "drop")           /* the owner gives standby `id` up */           \
-    X(DONE, "done")           /* order `order`/`tag` ended; `flag`: well */   \
-    X(ENGINE, "engine")       /* the engine's state, by event or query */     \
-    X(POWEROFF, "poweroff")   /* the guest powered itself off */              \
-    X(REAPED, "reaped")       /* our QEMU is dead */
+#define KMR_EVENTS(X)                                                      \
+    X(TICK, "tick")       /* the deadline has come, or may have */         \
+    X(CLUSTER, "cluster") /* quorate, synced */                            \
+    X(PEER, "peer")       /* a node came, went, or its part changed */     \
+    X(FENCED, "fenced")   /* power fencing of `node` is confirmed */       \
+    X(START, "start")     /* the agent's actions */                        \
+    X(PROMOTE, "promote")                                                  \
+    X(DEMOTE, "demote") /* `flag`: another node is to be promoted */       \
+    X(STOP, "stop")                                                        \
+    X(HANDOVER, "handover") /* an operator's, or another node's wish */    \
+    X(RESYNC, "resync")                                                    \
+    X(ADOPT, "adopt")       /* `id`: an instance of ours was found */      \
+    X(CLAIMED, "claimed")   /* a claim was delivered, ours or not */       \
+    X(RECORD, "record")     /* another node's copy of the record */        \
+    X(DEAD, "dead")         /* instance `id` is dead, CPG says */          \
+    X(FROZEN, "frozen")     /* instance `id` handed over, CPG says */      \
+    X(INVITE, "invite")     /* owner `peer` on `node` wants us, as `id` */ \
+    X(READY, "ready")       /* standby `id` listens */                     \
+    X(REFUSED, "refused")   /* standby `id` can't */                       \
+    X(DROP, "drop")         /* the owner gives standby `id` up */          \
+    X(DONE, "done")         /* order `order`/`tag` ended; `flag`: well */  \
+    X(ENGINE, "engine")     /* the engine's state, by event or query */    \
+    X(POWEROFF, "poweroff") /* the guest powered itself off */             \
+    X(REAPED, "reaped")     /* our QEMU is dead */
 
 enum kmr_event_type {
 #define X(name, text) KMR_EVENT_##name,
@@ -172,7 +175,7 @@ const char *kmr_event_text(enum kmr_event_type type);
 
 struct kmr_event {
     enum kmr_event_type type;
-    uint64_t now_ms; /* monotonic */
+    uint64_t now_ms;          /* monotonic */
     char fresh[KMR_UUID_MAX]; /* a new UUID, for whatever is started */
     bool flag;
     /* CLUSTER */
@@ -180,9 +183,9 @@ struct kmr_event {
     /* PEER, FENCED, INVITE */
     char node[KMR_NODE_MAX];
     uint64_t boot;
-    bool present;  /* its kemarid is in the group */
-    bool started;  /* Pacemaker started the resource there */
-    bool idle;     /* and no QEMU is there */
+    bool present; /* its kemarid is in the group */
+    bool started; /* Pacemaker started the resource there */
+    bool idle;    /* and no QEMU is there */
     /* instances */
     char id[KMR_UUID_MAX];
     char peer[KMR_UUID_MAX];
@@ -201,20 +204,20 @@ struct kmr_event {
     char reason[KMR_REASON_MAX];
 };
 
-#define KMR_EFFECTS(X)                                                        \
-    X(ORDER, "order")       /* `order`, `tag`; for our instance */            \
-    X(KILL, "kill")         /* our QEMU, by its process */                    \
-    X(CLAIM, "claim")       /* broadcast `record` on top of `base` */         \
-    X(DEATH, "death")       /* broadcast: `id` is dead */                     \
-    X(FROZEN, "frozen")     /* broadcast: `id` is frozen (`generation`) */    \
-    X(INVITE, "invite")     /* to `node`, as `id`; with our XML */            \
-    X(READY, "ready")       /* standby `id` listens */                        \
-    X(REFUSE, "refuse")     /* standby `id` can't: `reason` */                \
-    X(DROP, "drop")         /* standby `id` is given up */                    \
-    X(HANDOVER, "handover") /* ask the owner's node for one */                \
-    X(MOVED, "moved")       /* transition `from` -> `to`: `reason` */         \
-    X(NOTE, "note")         /* worth a line in the log: `reason` */           \
-    X(PERSIST, "persist")   /* write the state file */                        \
+#define KMR_EFFECTS(X)                                                     \
+    X(ORDER, "order")       /* `order`, `tag`; for our instance */         \
+    X(KILL, "kill")         /* our QEMU, by its process */                 \
+    X(CLAIM, "claim")       /* broadcast `record` on top of `base` */      \
+    X(DEATH, "death")       /* broadcast: `id` is dead */                  \
+    X(FROZEN, "frozen")     /* broadcast: `id` is frozen (`generation`) */ \
+    X(INVITE, "invite")     /* to `node`, as `id`; with our XML */         \
+    X(READY, "ready")       /* standby `id` listens */                     \
+    X(REFUSE, "refuse")     /* standby `id` can't: `reason` */             \
+    X(DROP, "drop")         /* standby `id` is given up */                 \
+    X(HANDOVER, "handover") /* ask the owner's node for one */             \
+    X(MOVED, "moved")       /* transition `from` -> `to`: `reason` */      \
+    X(NOTE, "note")         /* worth a line in the log: `reason` */        \
+    X(PERSIST, "persist")   /* write the state file */                     \
     X(BUG, "bug")           /* a move that was not declared: `reason` */
 
 enum kmr_effect_type {
@@ -278,20 +281,20 @@ struct kmr_pair {
     uint64_t claim_base;
     uint64_t claim_deadline_ms;
 
-    bool promote;        /* asked for, not yet fulfilled */
-    bool handover_asked; /* of the owner, once per promote */
-    bool dropped;        /* DROP was sent for `peer` */
-    bool loading;        /* standby: the owner is dead, we load */
-    bool handover_wanted; /* as soon as protected */
+    bool promote;                 /* asked for, not yet fulfilled */
+    bool handover_asked;          /* of the owner, once per promote */
+    bool dropped;                 /* DROP was sent for `peer` */
+    bool loading;                 /* standby: the owner is dead, we load */
+    bool handover_wanted;         /* as soon as protected */
     char down_id[KMR_UUID_MAX];   /* must be recorded as down, then dead */
     char announced[KMR_UUID_MAX]; /* DEATH was sent for it ... */
     uint64_t announce_ms;         /* ... and is sent again then */
-    uint64_t deadline_ms; /* of the phase; 0: none */
-    uint64_t retry_ms;   /* not before: the next try for a standby */
-    unsigned failures;   /* in a row */
+    uint64_t deadline_ms;         /* of the phase; 0: none */
+    uint64_t retry_ms;            /* not before: the next try for a standby */
+    unsigned failures;            /* in a row */
     char failure[KMR_REASON_MAX]; /* why a boot failed; "" */
     uint64_t mismatch_ms; /* since when role and Pacemaker's differ; 0 */
-    enum kmr_gate held;  /* the gate that was noted last */
+    enum kmr_gate held;   /* the gate that was noted last */
 
     struct kmr_peer peers[KMR_PEERS_MAX];
 };

@@ -27,8 +27,7 @@ void kmr_step_order(struct kmr_step *step, enum kmr_order order,
                     uint64_t generation);
 void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim);
 /* The gate for `claim`, quorum included. */
-enum kmr_gate kmr_step_gate(const struct kmr_step *step,
-                            enum kmr_claim claim);
+enum kmr_gate kmr_step_gate(const struct kmr_step *step, enum kmr_claim claim);
 /* Notes once why `claim` has to wait. */
 void kmr_step_held(struct kmr_step *step, enum kmr_claim claim,
                    enum kmr_gate gate);

@@ -3,14 +3,14 @@
 
 /* The texts of pair.h's enums, and which phase may follow which. */
 
-#define TEXT_OF(function, type, prefix, LIST)                                 \
-    const char *function(enum type value)                                     \
-    {                                                                         \
-        static const char *const texts[] = { LIST };                          \
-        if ((unsigned)value >= sizeof(texts) / sizeof(texts[0])) {            \
-            return "?";                                                       \
-        }                                                                     \
-        return texts[value];                                                  \
+#define TEXT_OF(function, type, prefix, LIST)                      \
+    const char *function(enum type value)                          \
+    {                                                              \
+        static const char *const texts[] = { LIST };               \
+        if ((unsigned)value >= sizeof(texts) / sizeof(texts[0])) { \
+            return "?";                                            \
+        }                                                          \
+        return texts[value];                                       \
     }
 
 #define X(name, text) text,
@@ -31,7 +31,7 @@ static const struct {
     bool qemu, owner;
     uint32_t to;
 } phases[] = {
-#define X(name, text, qemu, owner)                                            \
+#define X(name, text, qemu, owner) \
     [KMR_PHASE_##name] = { text, qemu, owner, KMR_PHASE_TO_##name },
 /* clang-format off */
 #define KMR_PHASE_TO_STOPPED B(IDLE) | B(ADOPTING)
@@ -65,7 +65,7 @@ static const struct {
 #define KMR_PHASE_TO_PRIMARY_LOST DIES | B(TAKING_OVER)
 #define KMR_PHASE_TO_TAKING_OVER DIES | B(SOLO)
 #define KMR_PHASE_TO_KILLING B(IDLE) | B(STOPPED)
-/* clang-format on */
+    /* clang-format on */
     KMR_PHASES(X)
 #undef X
 };

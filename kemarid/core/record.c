@@ -8,8 +8,8 @@
 const char *kmr_mode_text(enum kmr_mode mode)
 {
     switch (mode) {
-#define X(name, text)                                                         \
-    case KMR_MODE_##name:                                                     \
+#define X(name, text)     \
+    case KMR_MODE_##name: \
         return text;
         KMR_MODES(X)
 #undef X
@@ -20,8 +20,8 @@ const char *kmr_mode_text(enum kmr_mode mode)
 const char *kmr_gate_text(enum kmr_gate gate)
 {
     switch (gate) {
-#define X(name, text)                                                         \
-    case KMR_GATE_##name:                                                     \
+#define X(name, text)     \
+    case KMR_GATE_##name: \
         return text;
         KMR_GATES(X)
 #undef X
@@ -57,8 +57,8 @@ enum kmr_gate kmr_record_may_boot(const struct kmr_record *record)
 enum kmr_gate kmr_record_may_take_over(const struct kmr_record *record,
                                        const char *id)
 {
-    if (record->mode != KMR_MODE_PAIRED ||
-        !kmr_inst_is(&record->standby, id) || record->standby.dead) {
+    if (record->mode != KMR_MODE_PAIRED || !kmr_inst_is(&record->standby, id) ||
+        record->standby.dead) {
         return KMR_GATE_NOT_STANDBY;
     }
     if (!is_gone(&record->owner) && !record->owner.frozen) {
@@ -69,8 +69,7 @@ enum kmr_gate kmr_record_may_take_over(const struct kmr_record *record,
 
 static bool is_owner(const struct kmr_record *record, const char *id)
 {
-    return (record->mode == KMR_MODE_SOLO ||
-            record->mode == KMR_MODE_PAIRED) &&
+    return (record->mode == KMR_MODE_SOLO || record->mode == KMR_MODE_PAIRED) &&
            kmr_inst_is(&record->owner, id) && !record->owner.dead;
 }
 
@@ -157,8 +156,7 @@ static bool join(struct kmr_inst *inst, const struct kmr_inst *other)
     return changed;
 }
 
-bool kmr_record_adopt(struct kmr_record *record,
-                      const struct kmr_record *other)
+bool kmr_record_adopt(struct kmr_record *record, const struct kmr_record *other)
 {
     bool changed;
 

@@ -20,10 +20,10 @@
 #define KMR_UUID_MAX 37
 #define KMR_REASON_MAX 256
 
-#define KMR_MODES(X)                                                          \
-    X(NONE, "none")     /* never ran, as far as anyone knows */               \
-    X(DOWN, "down")     /* stopped on purpose */                              \
-    X(SOLO, "solo")     /* an owner, nobody may take over */                  \
+#define KMR_MODES(X)                                            \
+    X(NONE, "none")     /* never ran, as far as anyone knows */ \
+    X(DOWN, "down")     /* stopped on purpose */                \
+    X(SOLO, "solo")     /* an owner, nobody may take over */    \
     X(PAIRED, "paired") /* an owner and its synchronised standby */
 
 enum kmr_mode {
@@ -51,14 +51,14 @@ struct kmr_record {
 };
 
 /* Why a change is refused; OK means it is allowed. */
-#define KMR_GATES(X)                                                          \
-    X(OK, "allowed")                                                          \
-    X(NO_QUORUM, "no quorum")                                                 \
-    X(NOT_SYNCED, "not every kemarid of the cluster has reported yet")        \
-    X(OWNER_ALIVE, "the owner is not confirmed dead")                         \
-    X(STANDBY_ALIVE, "the standby is not confirmed dead")                     \
-    X(NOT_OWNER, "this instance is not the owner")                            \
-    X(NOT_STANDBY, "this instance is not the synchronised standby")           \
+#define KMR_GATES(X)                                                   \
+    X(OK, "allowed")                                                   \
+    X(NO_QUORUM, "no quorum")                                          \
+    X(NOT_SYNCED, "not every kemarid of the cluster has reported yet") \
+    X(OWNER_ALIVE, "the owner is not confirmed dead")                  \
+    X(STANDBY_ALIVE, "the standby is not confirmed dead")              \
+    X(NOT_OWNER, "this instance is not the owner")                     \
+    X(NOT_STANDBY, "this instance is not the synchronised standby")    \
     X(STALE, "the record has changed meanwhile")
 
 enum kmr_gate {

@@ -106,14 +106,13 @@ void kmr_standby_engine(struct kmr_step *step)
             pair->phase == KMR_PHASE_STANDBY_SYNCING ||
             pair->phase == KMR_PHASE_SYNCHRONISED) {
             kmr_step_move(step, KMR_PHASE_PRIMARY_LOST,
-                          event->reason[0] != '\0' ? event->reason :
-                                                     "the stream broke");
+                          event->reason[0] != '\0' ? event->reason
+                                                   : "the stream broke");
         }
         break;
     case KMR_ENGINE_FAILED:
-        refuse_and_kill(step, event->reason[0] != '\0' ?
-                                  event->reason :
-                                  "the engine gave up");
+        refuse_and_kill(step, event->reason[0] != '\0' ? event->reason
+                                                       : "the engine gave up");
         break;
     case KMR_ENGINE_NONE:
     case KMR_ENGINE_PREPARING:
@@ -292,8 +291,7 @@ void kmr_pair_adopted(struct kmr_step *step)
     struct kmr_pair *pair = step->pair;
     const struct kmr_event *event = step->event;
 
-    if (event->id[0] != '\0' &&
-        !kmr_text_same(event->id, pair->instance)) {
+    if (event->id[0] != '\0' && !kmr_text_same(event->id, pair->instance)) {
         kmr_step_kill(step, "another instance than the recorded one");
         return;
     }

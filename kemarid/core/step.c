@@ -26,13 +26,12 @@ struct kmr_effect *kmr_step_effect(struct kmr_step *step,
     return effect;
 }
 
-void kmr_step_move(struct kmr_step *step, enum kmr_phase to,
-                   const char *reason)
+void kmr_step_move(struct kmr_step *step, enum kmr_phase to, const char *reason)
 {
     struct kmr_pair *pair = step->pair;
     bool allowed = kmr_phase_may_move(pair->phase, to);
-    struct kmr_effect *effect = kmr_step_effect(
-        step, allowed ? KMR_EFFECT_MOVED : KMR_EFFECT_BUG);
+    struct kmr_effect *effect =
+        kmr_step_effect(step, allowed ? KMR_EFFECT_MOVED : KMR_EFFECT_BUG);
 
     effect->from = pair->phase;
     effect->to = to;
@@ -119,8 +118,7 @@ void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim)
 
     effect = kmr_step_effect(step, KMR_EFFECT_CLAIM);
     effect->base = pair->claim_base;
-    kmr_text_set(effect->reason, sizeof(effect->reason),
-                 kmr_claim_text(claim));
+    kmr_text_set(effect->reason, sizeof(effect->reason), kmr_claim_text(claim));
     next = &effect->record;
     next->generation = kmr_step_next_generation(step);
     switch (claim) {
@@ -154,8 +152,7 @@ void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim)
     effect->generation = next->generation;
 }
 
-enum kmr_gate kmr_step_gate(const struct kmr_step *step,
-                            enum kmr_claim claim)
+enum kmr_gate kmr_step_gate(const struct kmr_step *step, enum kmr_claim claim)
 {
     const struct kmr_pair *pair = step->pair;
     enum kmr_gate gate = KMR_GATE_OK;
@@ -211,9 +208,9 @@ void kmr_step_held(struct kmr_step *step, enum kmr_claim claim,
         kmr_text_add(text, sizeof(text), " (node ");
         kmr_text_add(text, sizeof(text), node);
         kmr_text_add(text, sizeof(text),
-                     peer && peer->present ?
-                         ")" :
-                         " is not in the group and not fenced)");
+                     peer && peer->present
+                         ? ")"
+                         : " is not in the group and not fenced)");
     }
     kmr_text_set(pair->reason, sizeof(pair->reason), text);
     kmr_step_note(step, text);

@@ -38,7 +38,7 @@ static uint64_t number(struct walk *walk, uint64_t value, unsigned bytes)
     uint64_t result = 0;
 
     if (!room(walk, bytes)) {
-        return 0;
+        return walk->out ? value : 0; /* a failed encode changes nothing */
     }
     for (unsigned i = 0; i < bytes; i++) {
         unsigned shift = 8 * (bytes - 1 - i);
@@ -108,8 +108,7 @@ static void walk_text(struct walk *walk, char *text, size_t size)
 static void walk_name(struct walk *walk, char *text, size_t size, bool empty)
 {
     walk_text(walk, text, size);
-    if (!walk->bad && !(empty && text[0] == '\0') &&
-        !kmr_text_is_name(text)) {
+    if (!walk->bad && !(empty && text[0] == '\0') && !kmr_text_is_name(text)) {
         walk->bad = true;
     }
 }
@@ -117,8 +116,7 @@ static void walk_name(struct walk *walk, char *text, size_t size, bool empty)
 static void walk_uuid(struct walk *walk, char *text, bool empty)
 {
     walk_text(walk, text, KMR_UUID_MAX);
-    if (!walk->bad && !(empty && text[0] == '\0') &&
-        !kmr_text_is_uuid(text)) {
+    if (!walk->bad && !(empty && text[0] == '\0') && !kmr_text_is_uuid(text)) {
         walk->bad = true;
     }
 }
@@ -262,8 +260,8 @@ static uint32_t walk_header(struct walk *walk, struct kmr_msg *msg)
     walk_u16(walk, &version);
     walk_u16(walk, &type);
     walk_u32(walk, &length);
-    if (walk->bad || magic != KMR_WIRE_MAGIC ||
-        version != KMR_WIRE_VERSION || type >= KMR_MSG_COUNT) {
+    if (walk->bad || magic != KMR_WIRE_MAGIC || version != KMR_WIRE_VERSION ||
+        type >= KMR_MSG_COUNT) {
         walk->bad = true;
         return 0;
     }

@@ -25,23 +25,23 @@
 #define KMR_WIRE_PAIRS_MAX 32          /* pairs in one STATUS */
 #define KMR_WIRE_HEADER 12
 
-#define KMR_MSGS(X)                                                           \
-    X(STATUS, "status")     /* pairs of the sender; `last`: the end */        \
-    X(CLAIM, "claim")                                                         \
-    X(DEATH, "death")                                                         \
-    X(FROZEN, "frozen")                                                       \
-    X(INVITE, "invite")                                                       \
-    X(READY, "ready")                                                         \
-    X(REFUSE, "refuse")                                                       \
-    X(DROP, "drop")                                                           \
-    X(HANDOVER, "handover")                                                   \
-    X(EVENT, "event")       /* a transition, for `kemarictl events` */
+#define KMR_MSGS(X)                                                \
+    X(STATUS, "status") /* pairs of the sender; `last`: the end */ \
+    X(CLAIM, "claim")                                              \
+    X(DEATH, "death")                                              \
+    X(FROZEN, "frozen")                                            \
+    X(INVITE, "invite")                                            \
+    X(READY, "ready")                                              \
+    X(REFUSE, "refuse")                                            \
+    X(DROP, "drop")                                                \
+    X(HANDOVER, "handover")                                        \
+    X(EVENT, "event") /* a transition, for `kemarictl events` */
 
 enum kmr_msg_type {
 #define X(name, text) KMR_MSG_##name,
     KMR_MSGS(X)
 #undef X
-    KMR_MSG_COUNT
+        KMR_MSG_COUNT
 };
 const char *kmr_msg_text(enum kmr_msg_type type);
 

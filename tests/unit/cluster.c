@@ -26,8 +26,7 @@ static void note_running(struct sim *sim)
     }
 }
 
-static void send_msg(struct sim *sim, unsigned from,
-                     const struct kmr_msg *msg)
+static void send_msg(struct sim *sim, unsigned from, const struct kmr_msg *msg)
 {
     struct sim_msg *slot;
 
@@ -96,8 +95,7 @@ static void done(struct sim *sim, unsigned index, const struct kmr_effect *eff,
 }
 
 /* An order to the QEMU of a node, by the engine's contract. */
-static void order(struct sim *sim, unsigned index,
-                  const struct kmr_effect *eff)
+static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
 {
     struct sim_node *node = &sim->nodes[index];
     struct sim_qemu *qemu = &node->qemu;
@@ -414,8 +412,7 @@ void sim_fenced(struct sim *sim, unsigned node)
         if (i == node || !sim->nodes[i].present) {
             continue;
         }
-        snprintf(event.node, sizeof(event.node), "%s",
-                 sim->nodes[node].name);
+        snprintf(event.node, sizeof(event.node), "%s", sim->nodes[node].name);
         step(sim, i, &event);
     }
     drain(sim);
@@ -503,8 +500,8 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
     node->pair.record = old.record;
     node->pair.want = old.want;
-    node->pair.phase = old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED :
-                                                      KMR_PHASE_IDLE;
+    node->pair.phase =
+        old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
     if (node->qemu.exists) {
         struct kmr_event event = { .type = KMR_EVENT_ADOPT };
 
@@ -550,16 +547,14 @@ void sim_protect(struct sim *sim)
     assert_int_equal(sim->nodes[0].pair.phase, KMR_PHASE_PROTECTED);
     assert_int_equal(sim->nodes[1].pair.phase, KMR_PHASE_SYNCHRONISED);
     assert_int_equal(sim->nodes[2].pair.record.mode,
-                     sim->nodes[2].name[0] ? KMR_MODE_PAIRED :
-                                             KMR_MODE_NONE);
+                     sim->nodes[2].name[0] ? KMR_MODE_PAIRED : KMR_MODE_NONE);
     sim->trace[0] = '\0';
 }
 
 void sim_expect(struct sim *sim, const char *expected)
 {
     if (strcmp(sim->trace, expected) != 0) {
-        fail_msg("\n---- expected\n%s---- got\n%s----\n", expected,
-                 sim->trace);
+        fail_msg("\n---- expected\n%s---- got\n%s----\n", expected, sim->trace);
     }
     sim->trace[0] = '\0';
     assert_true(sim->max_running <= 1);

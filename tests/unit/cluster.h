@@ -29,9 +29,9 @@ struct sim_qemu {
 struct sim_node {
     char name[16];
     uint64_t boot;
-    bool present;  /* in the group */
+    bool present; /* in the group */
     bool quorate;
-    bool mute;     /* orders are not answered */
+    bool mute; /* orders are not answered */
     bool sync_fails;
     struct kmr_pair pair;
     struct sim_qemu qemu;

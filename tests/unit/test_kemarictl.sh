@@ -52,7 +52,7 @@ expect 3 "no kemarid" status
 expect 3 "no kemarid" handover vm0
 expect 7 "does not run" resource monitor vm0
 expect 0 "" resource stop vm0
-expect 1 "no kemarid" resource start vm0
+expect 1 "no kemarid" resource start vm0 --timeout-ms=300
 expect 1 "No such file" check /nonexistent.xml
 
 # no kemarid, but a QEMU that it left behind
@@ -62,6 +62,10 @@ pid=$!
 start=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)
 printf 'pid=%s\nstart=%s\ninstance=x\n' "$pid" "$start" >/run/kemari/vm0.pid
 expect 1 "pid $pid) runs" resource monitor vm0
+printf 'want=promoted\n' >>/run/kemari/vm0.pid
+expect 191 "pid $pid) runs" resource monitor vm0
+sed -i s/want=promoted/want=unpromoted/ /run/kemari/vm0.pid
+expect 190 "pid $pid) runs" resource monitor vm0
 expect 0 "killed" resource stop vm0
 kill -0 "$pid" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$pid/stat")" != Z ] &&
     { echo "stop did not kill"; failed=1; }
