@@ -63,6 +63,7 @@ struct kmr_vm {
     struct kmr_pair pair;
     char config[256];   /* path of the operator's XML; "" unknown */
     char resource[128]; /* Pacemaker's name; "" unknown */
+    bool first_monitor; /* the next one is the first after an action */
     struct kmr_virt_worker *worker;
     struct kmr_sequence sequence;
     qb_loop_timer_handle tick, poll, grace, again;

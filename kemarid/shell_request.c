@@ -247,6 +247,17 @@ static void monitor(struct kmr_ipc_client *client, struct kmr_vm *vm,
     int code;
 
     code = kmr_answer_monitor(&vm->pair, probe, kmr_now_ms(), reason);
+    if (!probe && vm->first_monitor) {
+        /*
+         * Pacemaker 2.1.5 keeps a recurring monitor "pending" for ever when
+         * its first result is a degraded one; after a stop that entry makes
+         * it take another node's instance for an orphan, and stop it.
+         */
+        vm->first_monitor = false;
+        code = code == KMR_OCF_DEGRADED          ? KMR_OCF_SUCCESS :
+               code == KMR_OCF_DEGRADED_PROMOTED ? KMR_OCF_RUNNING_PROMOTED :
+                                                   code;
+    }
     if (code != KMR_OCF_NOT_RUNNING && code != KMR_OCF_SUCCESS &&
         code != KMR_OCF_RUNNING_PROMOTED && !vm->shell->joined) {
         kmr_text_add(reason, sizeof(reason), " (no corosync)");
@@ -316,6 +327,7 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         reply(client, KMR_OCF_NOT_RUNNING, "not started here");
         return;
     }
+    vm->first_monitor = true;
     event.type = events[action];
     event.flag = action == ACTION_DEMOTE &&
                  names_another(value_of(argc, argv, "promote-nodes"),

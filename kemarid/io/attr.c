@@ -33,6 +33,11 @@ struct entry {
     qb_loop_timer_handle timer;
     bool timer_set;
     struct kmr_child *child;
+    /* a lower score that waits: see attr.h */
+    char lower[KMR_ATTR_VALUE_MAX + 1];
+    bool lower_is_set;
+    qb_loop_timer_handle settle;
+    bool settling;
 };
 
 struct kmr_attr {
@@ -201,6 +206,9 @@ void kmr_attr_free(struct kmr_attr *attr)
         if (e->timer_set) {
             qb_loop_timer_del(attr->loop, e->timer);
         }
+        if (e->settling) {
+            qb_loop_timer_del(attr->loop, e->settle);
+        }
         free(e);
     }
     free(attr->updater);
@@ -290,6 +298,10 @@ int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
     if (rc < 0) {
         return rc;
     }
+    if (e->settling) { /* overtaken */
+        qb_loop_timer_del(attr->loop, e->settle);
+        e->settling = false;
+    }
     if (rc == 0 && e->is_set == (value != NULL) &&
         (!value || strcmp(e->value, value) == 0)) {
         return 0; /* it is that, or is about to be */
@@ -301,24 +313,54 @@ int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
     return 0;
 }
 
+static void settled(void *data)
+{
+    struct entry *e = data;
+
+    e->settling = false;
+    kmr_attr_set(e->attr, e->node[0] ? e->node : NULL, e->name,
+                 e->lower_is_set ? e->lower : NULL);
+}
+
 int kmr_attr_set_score(struct kmr_attr *attr, const char *node,
                        const char *resource, int32_t score)
 {
     char name[KMR_ATTR_NAME_MAX + 1], value[32];
+    bool is_set = score != KMR_ATTR_SCORE_NONE;
+    struct entry *e;
 
     if ((size_t)snprintf(name, sizeof(name), "master-%s", resource) >=
         sizeof(name)) {
         return -EINVAL;
     }
     snprintf(value, sizeof(value), "%d", score);
-    return kmr_attr_set(attr, node, name,
-                        score == KMR_ATTR_SCORE_NONE ? NULL : value);
+    for (e = attr->head; e; e = e->next) {
+        if (strcmp(e->name, name) == 0 &&
+            strcmp(e->node, node ? node : "") == 0) {
+            break;
+        }
+    }
+    if (!e || !e->is_set || (is_set && score >= atoi(e->value))) {
+        return kmr_attr_set(attr, node, name, is_set ? value : NULL);
+    }
+    /* lower than what is written */
+    memcpy(e->lower, value, sizeof(value));
+    e->lower_is_set = is_set;
+    if (!e->settling) {
+        e->settling = qb_loop_timer_add(attr->loop, QB_LOOP_LOW,
+                                        (uint64_t)KMR_ATTR_SETTLE_MS * 1000000,
+                                        e, settled, &e->settle) == 0;
+        if (!e->settling) {
+            return kmr_attr_set(attr, node, name, is_set ? value : NULL);
+        }
+    }
+    return 0;
 }
 
 bool kmr_attr_is_idle(const struct kmr_attr *attr)
 {
     for (const struct entry *e = attr->head; e; e = e->next) {
-        if (e->phase != CLEAN) {
+        if (e->phase != CLEAN || e->settling) {
             return false;
         }
     }

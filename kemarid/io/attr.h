@@ -53,6 +53,16 @@ void kmr_attr_free(struct kmr_attr *attr);
 int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
                  const char *value);
 
+/*
+ * A score that falls is written only when it has not risen again within
+ * KMR_ATTR_SETTLE_MS. A dip of some milliseconds made Pacemaker (2.1.5) begin
+ * a demote, cancel the promoted instance's monitor for it, drop the demote
+ * when the score came back, and never start the monitor again: from then on
+ * nobody would have noticed the VM's death. The score is a hint (R8), so being
+ * late with a lower one is safe.
+ */
+#define KMR_ATTR_SETTLE_MS 700u
+
 /* Promotion score of a resource (its id as OCF_RESOURCE_INSTANCE has it). */
 #define KMR_ATTR_SCORE_NONE INT32_MIN /* remove: this copy has no score */
 int kmr_attr_set_score(struct kmr_attr *attr, const char *node,
