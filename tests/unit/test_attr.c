@@ -158,6 +158,36 @@ static void test_retry(void **state)
     kmr_attr_free(attr);
 }
 
+/* A score that dips is not written; one that falls is, a little later. */
+static void test_score_settles(void **state)
+{
+    struct kmr_attr *attr = fresh("");
+
+    (void)state;
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 10000), 0);
+    assert_true(run_until(loop, idle, attr, 3000));
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", KMR_ATTR_SCORE_NONE),
+                     0);
+    run_for(loop, 100);
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 100), 0);
+    run_for(loop, 100);
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 10000), 0);
+    run_for(loop, KMR_ATTR_SETTLE_MS + 200);
+    assert_string_equal(read_log(), "--name=master-vm0 --update=10000\n");
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", KMR_ATTR_SCORE_NONE),
+                     0);
+    run_for(loop, 100);
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 100), 0);
+    assert_false(kmr_attr_is_idle(attr));
+    assert_true(run_until(loop, idle, attr, 3000));
+    assert_string_equal(read_log(), "--name=master-vm0 --update=10000\n"
+                                    "--name=master-vm0 --update=100\n");
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 1000), 0);
+    run_for(loop, 100); /* up: at once */
+    assert_non_null(strstr(read_log(), "--update=1000\n"));
+    kmr_attr_free(attr);
+}
+
 static void test_free_while_writing(void **state)
 {
     struct kmr_attr *attr = fresh("sleep 100");
@@ -177,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_coalescing),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_retry),
+        cmocka_unit_test(test_score_settles),
         cmocka_unit_test(test_free_while_writing),
     };
     int failed;
