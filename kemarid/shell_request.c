@@ -254,9 +254,9 @@ static void monitor(struct kmr_ipc_client *client, struct kmr_vm *vm,
          * it take another node's instance for an orphan, and stop it.
          */
         vm->first_monitor = false;
-        code = code == KMR_OCF_DEGRADED          ? KMR_OCF_SUCCESS :
-               code == KMR_OCF_DEGRADED_PROMOTED ? KMR_OCF_RUNNING_PROMOTED :
-                                                   code;
+        code = code == KMR_OCF_DEGRADED            ? KMR_OCF_SUCCESS
+               : code == KMR_OCF_DEGRADED_PROMOTED ? KMR_OCF_RUNNING_PROMOTED
+                                                   : code;
     }
     if (code != KMR_OCF_NOT_RUNNING && code != KMR_OCF_SUCCESS &&
         code != KMR_OCF_RUNNING_PROMOTED && !vm->shell->joined) {
