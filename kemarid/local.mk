@@ -24,6 +24,7 @@ kemarid_kemarid_SOURCES = \
 	kemarid/main.c \
 	kemarid/shell.c kemarid/shell.h \
 	kemarid/shell_cluster.c \
+	kemarid/shell_engine.c \
 	kemarid/shell_request.c \
 	kemarid/shell_status.c \
 	kemarid/shell_vm.c \

@@ -7,7 +7,8 @@
  * One struct holds every handle; everything runs in the loop's thread.
  *
  *   shell.c           effects, state files, attributes, deadlines
- *   shell_vm.c        libvirt, the engine and the process of a VM
+ *   shell_vm.c        the domain and the process of a VM, libvirt's events
+ *   shell_engine.c    orders to its engine
  *   shell_cluster.c   messages, membership, fencing
  *   shell_request.c   kemarictl and the agent
  *   shell_status.c    what is shown
@@ -155,13 +156,24 @@ int kmr_shell_load(struct kmr_shell *shell);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer);
 
-/* ---- shell_vm.c ---- */
+/* ---- shell_engine.c ---- */
 void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect);
-void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect);
+void kmr_vm_poll(void *data);
+bool kmr_vm_is_ours(const struct kmr_vm *vm, const char *instance);
+void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now);
+
+/* ---- shell_vm.c ---- */
+/* An order's end becomes an event. */
+void kmr_vm_done(struct kmr_vm *vm, enum kmr_order order, uint32_t tag, bool ok,
+                 bool maybe, const char *reason);
+/* Queues a call to libvirt for this VM's worker. 0 or -errno. */
+int kmr_vm_give(struct kmr_vm *vm, enum kmr_virt_op op, const char *text,
+                bool paused, uint32_t timeout_ms, kmr_virt_cb cb);
+void kmr_vm_create(void *data); /* starts the domain of vm->sequence */
+void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_watch(struct kmr_vm *vm);
 void kmr_vm_forget(struct kmr_vm *vm); /* its process is dead */
-void kmr_vm_poll(void *data);
 void kmr_shell_virt_connected(bool up, const char *reason, void *user);
 void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user);
 
