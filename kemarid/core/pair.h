@@ -16,7 +16,8 @@
 #define KMR_PEERS_MAX 32   /* nodes of a cluster */
 #define KMR_EFFECTS_MAX 24 /* of one step */
 
-/* Default deadlines; kemari.conf can change them. */
+/* Deadlines and limits. None of them decides anything: they say when to try,
+ * or when to say something. */
 #define KMR_CREATE_MS 30000u   /* a domain is being started */
 #define KMR_ORDER_MS 10000u    /* an order to the engine */
 #define KMR_CLAIM_MS 2000u     /* a claim was not delivered: once more */
