@@ -17,16 +17,19 @@
 #define KMR_QMP_ROLES(X) \
     X(NONE, "none") X(PRIMARY, "primary") X(STANDBY, "standby")
 
-#define KMR_QMP_STATES(X)                                             \
-    X(NONE, "none")                                                   \
-    X(PREPARING, "preparing")                                         \
-    X(SYNCING, "syncing")                                             \
-    X(PROTECTED, "protected")                                         \
-    X(HOLDING, "holding")                                             \
-    X(HANDING_OVER, "handing-over")                                   \
-    X(HANDED_OVER, "handed-over") X(SYNCHRONISED, "synchronised")     \
-        X(PRIMARY_LOST, "primary-lost") X(TAKING_OVER, "taking-over") \
-            X(RUNNING, "running") X(FAILED, "failed")
+#define KMR_QMP_STATES(X)           \
+    X(NONE, "none")                 \
+    X(PREPARING, "preparing")       \
+    X(SYNCING, "syncing")           \
+    X(PROTECTED, "protected")       \
+    X(HOLDING, "holding")           \
+    X(HANDING_OVER, "handing-over") \
+    X(HANDED_OVER, "handed-over")   \
+    X(SYNCHRONISED, "synchronised") \
+    X(PRIMARY_LOST, "primary-lost") \
+    X(TAKING_OVER, "taking-over")   \
+    X(RUNNING, "running")           \
+    X(FAILED, "failed")
 
 enum kmr_qmp_role {
 #define X(name, text) KMR_QMP_ROLE_##name,
