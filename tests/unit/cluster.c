@@ -134,7 +134,9 @@ static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
         snprintf(qemu->peer, sizeof(qemu->peer), "%s", eff->peer);
         done(sim, index, eff, true, "");
         sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCING, "");
-        sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCHRONISED, "");
+        if (!peer->loads_slowly) {
+            sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCHRONISED, "");
+        }
         sim_engine(sim, index, KMR_ENGINE_PROTECTED, "");
         return;
     case KMR_ORDER_RELEASE:

@@ -33,6 +33,7 @@ struct sim_node {
     bool quorate;
     bool mute; /* orders are not answered */
     bool sync_fails;
+    bool loads_slowly; /* as a standby: the test says `synchronised` */
     struct kmr_pair pair;
     struct sim_qemu qemu;
     enum kmr_order waiting; /* of a mute node */

@@ -330,7 +330,7 @@ static void test_no_quorum(void **state)
                      "node1 PROTECTED -> IDLE (QEMU is dead)\n"
                      "node2 can't take over: no quorum\n");
     sim_quorum(&sim, 1, true);
-    sim_run(&sim, 100);
+    sim_run(&sim, 3000);
     sim_expect(&sim,
                "node2 PRIMARY_LOST -> TAKING_OVER (claimed: the owner "
                "is dead or has handed over)\n"
@@ -432,6 +432,69 @@ static void test_sync_fails(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* The acknowledgement comes before the standby has loaded: it is waited for. */
+static void test_slow_load(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim.nodes[1].loads_slowly = true;
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_event(&sim, 1, KMR_EVENT_START, false);
+    sim_run(&sim, 10);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim.trace[0] = '\0';
+    sim_kill_qemu(&sim, 0);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node1 PROTECTED -> IDLE (QEMU is dead)\n");
+    sim_engine(&sim, 1, KMR_ENGINE_SYNCHRONISED, "");
+    sim_run(&sim, 100);
+    sim_expect(&sim, "node2 STANDBY_SYNCING -> SYNCHRONISED (holds a "
+                     "committed checkpoint)\n"
+                     "node2 SYNCHRONISED -> TAKING_OVER (claimed: the owner "
+                     "is dead or has handed over)\n"
+                     "node2 TAKING_OVER -> SOLO (took over, the guest runs)\n");
+    assert_int_equal(sim.max_running, 1);
+}
+
+/* ... but not for ever. */
+static void test_load_never_ends(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim.nodes[1].loads_slowly = true;
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_event(&sim, 1, KMR_EVENT_START, false);
+    sim_run(&sim, 10);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim.trace[0] = '\0';
+    sim_kill_qemu(&sim, 0);
+    sim_run(&sim, KMR_LOAD_MS - 100);
+    sim_expect(&sim, "node1 PROTECTED -> IDLE (QEMU is dead)\n");
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node2 STANDBY_SYNCING -> KILLING (never became "
+                     "synchronised)\n"
+                     "node2 KILLING -> IDLE (QEMU is dead)\n");
+    assert_int_equal(sim.max_running, 1);
+}
+
+/* No standby: the VM is down, and Pacemaker decides what next. */
+static void test_solo_dies(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_run(&sim, 10);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim.trace[0] = '\0';
+    sim_kill_qemu(&sim, 0);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node1 SOLO -> IDLE (QEMU is dead)\n");
+    assert_int_equal(sim.max_running, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -448,6 +511,9 @@ int main(void)
         cmocka_unit_test(test_no_quorum),
         cmocka_unit_test(test_replication_link),
         cmocka_unit_test(test_sync_fails),
+        cmocka_unit_test(test_slow_load),
+        cmocka_unit_test(test_load_never_ends),
+        cmocka_unit_test(test_solo_dies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
