@@ -190,12 +190,16 @@ static void parse_local(struct kmr_vm *vm, const char *text)
         kmr_proc_of_domain(NULL, pair->vm, NULL, &vm->proc) != 0) {
         memset(&vm->proc, 0, sizeof(vm->proc));
     }
-    if (vm->proc.pid == 0 || kmr_proc_alive(&vm->proc) == 0) {
+    if (vm->proc.pid != 0 && kmr_proc_alive(&vm->proc) == 0) {
         memset(&vm->proc, 0, sizeof(vm->proc));
         return; /* the core will say that it is dead */
     }
+    /* Without a pid libvirtd may be starting it just now: not dead yet. */
+    vm->create_since_ms = kmr_now_ms();
     kmr_shell_step(vm, &event);
-    kmr_vm_watch(vm);
+    if (vm->proc.pid != 0) {
+        kmr_vm_watch(vm);
+    }
 }
 
 static void parse(struct kmr_vm *vm, const char *text)

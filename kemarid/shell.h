@@ -99,6 +99,7 @@ struct kmr_node {
     bool present, heard;
     uint64_t left_wall_us; /* when it left; 0: it didn't, in our time */
     uint64_t fenced_ms;    /* confirmed while it was still present */
+    uint64_t joined_ms;
 };
 
 struct kmr_transition {
@@ -173,6 +174,9 @@ int kmr_vm_give(struct kmr_vm *vm, enum kmr_virt_op op, const char *text,
 void kmr_vm_create(void *data); /* starts the domain of vm->sequence */
 void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_watch(struct kmr_vm *vm);
+/* Its QEMU's process is not known: looks for it. False: there is none, and it
+ * has been said so. */
+bool kmr_vm_search(struct kmr_vm *vm);
 void kmr_vm_forget(struct kmr_vm *vm); /* its process is dead */
 void kmr_shell_virt_connected(bool up, const char *reason, void *user);
 void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user);

@@ -190,6 +190,7 @@ void kmr_shell_cpg_members(const uint32_t *ids, unsigned count, void *user)
         if (node && !node->present) {
             node->present = true;
             node->heard = false;
+            node->joined_ms = kmr_now_ms();
             node->left_wall_us = 0;
         }
     }
@@ -452,7 +453,13 @@ void kmr_shell_fenced(const struct kmr_fence_event *event, void *user)
         return;
     }
     if (node && node->present) {
-        node->fenced_ms = kmr_now_ms(); /* it counts when it has left */
+        /*
+         * It counts when the node has left; unless that incarnation joined
+         * so lately that the one before it may have been meant.
+         */
+        if (kmr_now_ms() > node->joined_ms + KMR_FENCE_MS) {
+            node->fenced_ms = kmr_now_ms();
+        }
         return;
     }
     fenced(shell, event->target);

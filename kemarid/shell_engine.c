@@ -54,6 +54,9 @@ static void on_queried(const struct kmr_virt_reply *reply, void *user)
     enum kmr_order order = sequence->order;
 
     sequence->busy = false;
+    if (vm->proc.pid == 0 && !kmr_vm_search(vm)) {
+        return; /* it was never there */
+    }
     if (reply->err == 0 && kmr_qmp_parse_query(reply->text, &status) == 0) {
         vm->engine = status;
         kmr_vm_tell_engine(vm, &status);
@@ -72,14 +75,22 @@ static void on_sequence(const struct kmr_virt_reply *reply, void *user)
 {
     struct kmr_vm *vm = user;
     struct kmr_sequence *sequence = &vm->sequence;
+    char text[KMR_REASON_MAX];
 
     if (reply->err == 0 && ++sequence->at < sequence->count) {
         run_sequence(vm);
         return;
     }
     sequence->busy = false;
+    if (reply->err == -EREMOTEIO && strstr(reply->error, "CommandNotFound")) {
+        snprintf(text, sizeof(text), "%.200s is not the patched emulator",
+                 vm->shell->emulator[0] ? vm->shell->emulator
+                                        : "the domain's <emulator>");
+    } else {
+        kmr_text_set(text, sizeof(text), reply->error);
+    }
     kmr_vm_done(vm, sequence->order, sequence->tag, reply->err == 0,
-                reply->err != 0 && reply->err != -EREMOTEIO, reply->error);
+                reply->err != 0 && reply->err != -EREMOTEIO, text);
 }
 
 static void run_sequence(struct kmr_vm *vm)
@@ -192,6 +203,12 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         break;
     case KMR_ORDER_SYNC:
         err = order_sync(vm, effect);
+        if (vm->poll) {
+            qb_loop_timer_del(vm->shell->loop, vm->poll);
+            vm->poll = 0;
+        }
+        kmr_shell_timer(vm->shell, KMR_POLL_SYNC_MS, vm, kmr_vm_poll,
+                        &vm->poll);
         break;
     case KMR_ORDER_RELEASE:
         err = kmr_qmp_release(effect->id, effect->generation, sequence->text[0],

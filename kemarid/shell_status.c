@@ -139,21 +139,18 @@ char *kmr_shell_status_json(struct kmr_shell *shell, const char *vm)
                     "corosync", shell->joined, "libvirt",
                     kmr_virt_is_connected(shell->virt), "fencer",
                     shell->fence_up, "nodes", nodes, "pairs", pairs);
-    result = json_dumps(top, JSON_INDENT(1));
+    result = json_dumps(top, JSON_COMPACT);
     json_decref(top);
     return result;
 }
 
-char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm)
+/* From the `first` one on. */
+static char *events_from(struct kmr_shell *shell, const char *vm,
+                         unsigned first)
 {
     json_t *list = json_array();
-    unsigned first = 0;
     char *result;
 
-    /* What fits into one answer: see KMR_IPC_MAX. */
-    if (shell->ring_count > 250) {
-        first = shell->ring_count - 250;
-    }
     for (unsigned i = first; i < shell->ring_count; i++) {
         const struct kmr_transition *slot =
             &shell->ring[(shell->ring_head + i) % KMR_RING_MAX];
@@ -178,5 +175,19 @@ char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm)
     }
     result = json_dumps(list, JSON_COMPACT);
     json_decref(list);
+    return result;
+}
+
+char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm)
+{
+    unsigned first = 0;
+    char *result = events_from(shell, vm, first);
+
+    /* The newest that fit into one answer. */
+    while (result && strlen(result) > KMR_IPC_MAX - KMR_IPC_MAX / 8) {
+        free(result);
+        first = shell->ring_count - (shell->ring_count - first) / 2;
+        result = events_from(shell, vm, first);
+    }
     return result;
 }

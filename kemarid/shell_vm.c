@@ -139,6 +139,18 @@ static void find_process(struct kmr_vm *vm)
     }
 }
 
+bool kmr_vm_search(struct kmr_vm *vm)
+{
+    find_process(vm);
+    if (vm->proc.pid != 0) {
+        kmr_vm_watch(vm);
+    } else if (kmr_now_ms() > vm->create_since_ms + KMR_CREATE_MS) {
+        reaped(vm);
+        return false;
+    }
+    return true;
+}
+
 static void on_nothing(void *data)
 {
     struct kmr_vm *vm = data;

@@ -238,6 +238,9 @@ int32_t kmr_answer_score(const struct kmr_pair *pair)
         kmr_inst_is(&pair->record.standby, pair->instance)) {
         return KMR_SCORE_SYNCHRONISED;
     }
+    if (pair->failure[0] != '\0') {
+        return KMR_SCORE_NONE; /* or Pacemaker tries for ever, at once */
+    }
     if (pair->phase == KMR_PHASE_IDLE && pair->synced &&
         kmr_record_may_boot(&pair->record) == KMR_GATE_OK) {
         return kmr_text_same(pair->record.owner.node, pair->node)

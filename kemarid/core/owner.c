@@ -350,6 +350,7 @@ void kmr_owner_done(struct kmr_step *step)
         } else {
             pair->promote = false;
             kmr_text_set(pair->failure, sizeof(pair->failure), event->reason);
+            pair->failure_ms = event->now_ms + KMR_FAILURE_MS;
             kmr_owner_down(step, event->reason);
         }
         break;

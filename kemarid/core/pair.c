@@ -47,6 +47,7 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
 
     earliest(&when, pair->deadline_ms);
     earliest(&when, pair->announce_ms);
+    earliest(&when, pair->failure_ms);
     if (pair->claim != KMR_CLAIM_NONE) {
         earliest(&when, pair->claim_deadline_ms);
     }
@@ -342,6 +343,7 @@ static void act(struct kmr_step *step)
         pair->promote = !kmr_pair_owns(pair);
         pair->handover_asked = false;
         pair->failure[0] = '\0';
+        pair->failure_ms = 0;
         pair->held = KMR_GATE_OK;
         kmr_step_effect(step, KMR_EFFECT_PERSIST);
         break;
@@ -455,6 +457,10 @@ static void consider_facts(struct kmr_step *step)
         } else if (pair->claim == KMR_CLAIM_NONE) {
             kmr_step_claim(step, KMR_CLAIM_DOWN);
         }
+    }
+    if (pair->failure_ms != 0 && step->event->now_ms >= pair->failure_ms) {
+        pair->failure_ms = 0;
+        pair->failure[0] = '\0';
     }
     announce_ours(step, &pair->record.owner);
     announce_ours(step, &pair->record.standby);

@@ -34,6 +34,7 @@
                                   * new standby's start costs CPU */
 #define KMR_BACKOFF_MIN_MS 1000u /* until the next try for a standby */
 #define KMR_BACKOFF_MAX_MS 60000u
+#define KMR_FAILURE_MS 30000u  /* no promotion score after a failed boot */
 #define KMR_MISMATCH_MS 60000u /* Pacemaker's role is reported so long */
 
 /* name, text, has a QEMU, is on the owner's side */
@@ -294,6 +295,7 @@ struct kmr_pair {
     uint64_t retry_ms;            /* not before: the next try for a standby */
     unsigned failures;            /* in a row */
     char failure[KMR_REASON_MAX]; /* why a boot failed; "" */
+    uint64_t failure_ms;          /* forgotten then; until then no score */
     uint64_t mismatch_ms; /* since when role and Pacemaker's differ; 0 */
     enum kmr_gate held;   /* the gate that was noted last */
 

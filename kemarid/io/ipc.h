@@ -13,7 +13,7 @@
 
 #define KMR_IPC_NAME "kemarid"
 #define KMR_IPC_VERSION 1
-#define KMR_IPC_MAX (128 * 1024) /* bytes of a request or an answer */
+#define KMR_IPC_MAX (512 * 1024) /* bytes of a request or an answer */
 #define KMR_IPC_WORDS_MAX 64
 #define KMR_IPC_CLIENTS_MAX 64
 #define KMR_IPC_GROUP "haclient"
