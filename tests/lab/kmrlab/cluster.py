@@ -97,7 +97,7 @@ def up(count):
         base.start('machine-room', [sys.executable, HERE + '/lab',
                                     'machine-room'])
         base.wait_for('the machine room',
-                      lambda: os.path.exists(power.SOCKET), 10)
+                      lambda: os.path.exists(power.SOCKET), 30)
         for node in base.nodes():
             power.order(f'on {node}')
         wait_for_cluster()
@@ -139,7 +139,7 @@ def is_complete(node):
 
 def wait_for_cluster():
     try:
-        base.wait_for('the cluster', lambda: is_complete('node1'), 60, 0.2)
+        base.wait_for('the cluster', lambda: is_complete('node1'), 90, 0.2)
     except LabError:
         base.say(in_node('node1', 'crm_mon', '-1').stdout)
         raise

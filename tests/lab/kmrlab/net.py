@@ -29,13 +29,14 @@ def start_namespaces():
         pid = base.pid_of(name)
         base.wait_for(
             f'namespace {name}',
-            lambda pid=pid: os.readlink(f'/proc/{pid}/ns/net') != own, 5)
+            lambda pid=pid: os.readlink(f'/proc/{pid}/ns/net') != own, 20)
     no_ipv6('switch')
     ip_batch('switch', [
         f'link add br-{link} up type bridge stp_state 0 forward_delay 0 '
         'mcast_snooping 0' for link in LINKS])
     plug('storage', 'storage', 'storage', 100)
     plug('client', 'client', 'guest', 200)
+    record('client')
     ip_batch('client', [
         f'route replace {address("guest", 0)}/24 dev guest '
         f'src {address("guest", 200)} rto_min 20ms'])
@@ -180,6 +181,6 @@ def start_relay(node, link):
         [f'{key}={value:g}' for key, value in values.items()])
     base.wait_for(f'relay of {port}', lambda: base.run(
         namespace('switch') + ['ip', 'link', 'show', tap],
-        check=False).returncode == 0, 5)
+        check=False).returncode == 0, 20)
     ip_batch('switch', [f'link set {port} nomaster',
                         f'link set {tap} master br-{link} up'])

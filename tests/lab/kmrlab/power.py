@@ -56,7 +56,7 @@ class Room:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd='/',
                 env=environment(node), start_new_session=True)
         threading.Thread(target=child.wait, daemon=True).start()
-        base.wait_for(f'{node}: pid 1', lambda: os.path.exists(report), 5)
+        base.wait_for(f'{node}: pid 1', lambda: os.path.exists(report), 20)
         with open(report, encoding='utf-8') as file:
             base.remember(node, int(file.read()))
         net.plug_node(node)
@@ -117,7 +117,7 @@ def start_storage():
     def listens():
         with open(f'/proc/{pid}/net/tcp', encoding='utf-8') as file:
             return any(':2A39' in line and ' 0A ' in line for line in file)
-    base.wait_for('the storage server', listens, 5)
+    base.wait_for('the storage server', listens, 20)
 
 
 class Handler(socketserver.StreamRequestHandler):
