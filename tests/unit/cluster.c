@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/answer.h"
+#include "core/text.h"
 
 static void step(struct sim *sim, unsigned index, struct kmr_event *event);
 
@@ -37,8 +38,7 @@ static void send_msg(struct sim *sim, unsigned from, const struct kmr_msg *msg)
     slot = &sim->queue[(sim->head + sim->count++) % SIM_QUEUE];
     slot->msg = *msg;
     slot->from = from;
-    snprintf(slot->msg.node, sizeof(slot->msg.node), "%s",
-             sim->nodes[from].name);
+    kmr_text_set(slot->msg.node, sizeof(slot->msg.node), sim->nodes[from].name);
 }
 
 static void tell_peers(struct sim *sim, unsigned about)
