@@ -93,7 +93,7 @@ class Storage:
 class Client:
     """The witness's client, and what it found."""
 
-    def __init__(self, program, folder, connections=4, interval_ms=2,
+    def __init__(self, program, folder, connections=8, interval_ms=5,
                  payload=0):
         self._program = program
         self._log = os.path.join(folder, "client.log")

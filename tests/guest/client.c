@@ -92,7 +92,7 @@ static void parse(int argc, char **argv, struct options *ret_options)
         { "quiet", no_argument, NULL, 'q' },
         { NULL, 0, NULL, 0 },
     };
-    struct options options = { .connections = 4,
+    struct options options = { .connections = 8,
                                .interval_ms = 2,
                                .drain_ms = 10000 };
     int option;

@@ -9,7 +9,13 @@
 #include <stdio.h>
 
 #define CLIENT_GAPS 10
-#define CLIENT_WINDOW 4 /* requests on their way, per connection */
+/*
+ * Requests on their way, per connection. With one, a connection whose request
+ * the guest had received when the fault came goes on as soon as the guest
+ * does; what is sent behind it would wait for the client's own timer.
+ */
+#define CLIENT_WINDOW 1
+#define CLIENT_SLOTS (CLIENT_WINDOW * 2)
 #define CLIENT_REQUESTS_MAX (8u * 1024 * 1024) /* per connection */
 
 struct options {
@@ -59,9 +65,9 @@ struct connection {
     uint64_t replied; /* seq of the last reply */
     uint64_t due_us;
     uint64_t retry_us;
-    uint64_t sent_us[CLIENT_WINDOW * 2];
-    uint64_t sent_mono_ns[CLIENT_WINDOW * 2]; /* guest's clock known then */
-    uint64_t sent_real_ns[CLIENT_WINDOW * 2];
+    uint64_t sent_us[CLIENT_SLOTS];
+    uint64_t sent_mono_ns[CLIENT_SLOTS]; /* guest's clock known then */
+    uint64_t sent_real_ns[CLIENT_SLOTS];
     uint32_t *ledger; /* [seq]: check of an acknowledged request, else 0 */
     uint64_t room;
     uint8_t in[sizeof(struct wit_reply) +

@@ -11,7 +11,13 @@
 #include <unistd.h>
 
 #define RETRY_US 200000
-#define SLOTS (CLIENT_WINDOW * 2)
+#define SLOTS CLIENT_SLOTS
+
+/* The kernel's limit is 120 s, the least it allows 1 s (Linux 6.15). */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#define RTO_MAX_MS 1000
 
 unsigned client_link_waiting(const struct connection *link)
 {
@@ -48,6 +54,7 @@ void client_link_open(struct client *client, struct connection *link)
                                  .connection = link->number,
                                  .seq = link->next_seq };
     int one = 1;
+    int rto_max_ms = RTO_MAX_MS;
     unsigned patience_ms = 3000;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -57,6 +64,8 @@ void client_link_open(struct client *client, struct connection *link)
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &rto_max_ms,
+               sizeof(rto_max_ms));
     /* only while connecting: the time-out of a send is that of connect() */
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO,
                &(struct timeval){ .tv_sec = patience_ms / 1000 },
