@@ -111,6 +111,12 @@ void kmr_shell_answer(struct kmr_vm *vm)
     }
 }
 
+/* What the guest may take of the time that Pacemaker waits. */
+static uint32_t power_off_ms(uint64_t timeout_ms)
+{
+    return (uint32_t)(timeout_ms - timeout_ms / 4);
+}
+
 static void on_timeout(void *data)
 {
     struct kmr_request *request = data;
@@ -120,6 +126,7 @@ static void on_timeout(void *data)
 
     request->timer = 0;
     if (request->left_ms != 0) {
+        event.limit_ms = power_off_ms(request->left_ms);
         /* No handover in half of the time: the guest has to go down. */
         kmr_shell_timer(request->shell, request->left_ms, request, on_timeout,
                         &request->timer);
@@ -329,6 +336,9 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
     }
     vm->first_monitor = true;
     event.type = events[action];
+    if (action == ACTION_DEMOTE) {
+        event.limit_ms = power_off_ms(timeout_ms);
+    }
     event.flag = action == ACTION_DEMOTE &&
                  names_another(value_of(argc, argv, "promote-nodes"),
                                shell->config.node_name);

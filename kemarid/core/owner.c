@@ -61,6 +61,7 @@ void kmr_owner_down(struct kmr_step *step, const char *reason)
 void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
 {
     struct kmr_pair *pair = step->pair;
+    uint32_t limit_ms = step->event->limit_ms;
 
     if (!kmr_phase_may_move(pair->phase, KMR_PHASE_SHUTTING_DOWN)) {
         if (pair->phase != KMR_PHASE_SHUTTING_DOWN) {
@@ -74,7 +75,10 @@ void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
         return;
     }
     kmr_step_move(step, KMR_PHASE_SHUTTING_DOWN, reason);
-    kmr_step_within(step, KMR_SHUTDOWN_MS);
+    /* a guest that ignores it has to be gone before Pacemaker's patience */
+    kmr_step_within(step, limit_ms != 0 && limit_ms < KMR_SHUTDOWN_MS
+                              ? limit_ms
+                              : KMR_SHUTDOWN_MS);
     kmr_step_order(step, KMR_ORDER_SHUTDOWN, 0);
 }
 

@@ -180,6 +180,8 @@ struct kmr_event {
     uint64_t now_ms;          /* monotonic */
     char fresh[KMR_UUID_MAX]; /* a new UUID, for whatever is started */
     bool flag;
+    /* DEMOTE: what the guest may take to power off; 0: KMR_SHUTDOWN_MS */
+    uint32_t limit_ms;
     /* CLUSTER */
     bool quorate, synced;
     /* PEER, FENCED, INVITE */
