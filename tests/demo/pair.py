@@ -73,7 +73,7 @@ def wait_protected(timeout, say):
                 shown = text
             if now['state'] == 'protected' and now.get('standby'):
                 return now
-        time.sleep(0.2)
+        time.sleep(0.5)
     say(cluster.in_node(living()[0], 'crm_mon', '-1Arf').stdout)
     raise base.LabError(f'not protected within {timeout} s: '
                         f'{last["state"] + ", " + last["reason"] if last else "nobody knows of the pair"}')

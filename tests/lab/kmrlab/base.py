@@ -149,10 +149,10 @@ def start(name, argv, env=None, own_session=True):
     return child
 
 
-def run(argv, check=True, text=None):
+def run(argv, check=True, text=None, env=None):
     """Runs a command to its end; what it said is in the exception."""
     done = subprocess.run(argv, input=text, capture_output=True, text=True,
-                          check=False)
+                          env=env, check=False)
     if check and done.returncode != 0:
         raise LabError(f'{" ".join(argv[:8])}: '
                        f'{done.stderr.strip() or done.returncode}')

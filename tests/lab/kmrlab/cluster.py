@@ -110,7 +110,8 @@ def up(count):
 
 
 def in_node(node, *words):
-    return base.run([HERE + '/lab', 'exec', node] + list(words), check=False)
+    return base.run(power.door(node) + ['--'] + list(words), check=False,
+                    env=power.visitor(node))
 
 
 def view(node):

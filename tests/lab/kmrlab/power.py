@@ -120,6 +120,23 @@ def start_storage():
     base.wait_for('the storage server', listens, 20)
 
 
+def door(node):
+    """The command that enters a node."""
+    pid = base.pid_of(node)
+    if pid is None:
+        raise LabError(f'{node} is off')
+    return ['nsenter', '-t', str(pid), '-m', '-u', '-i', '-n', '-p', '-r',
+            '-w']
+
+
+def visitor(node):
+    """The environment of a command in a node."""
+    env = {key: value for key, value in environment(node).items()
+           if not key.startswith('LAB_')}
+    env['TERM'] = os.environ.get('TERM', 'linux')
+    return env
+
+
 class Handler(socketserver.StreamRequestHandler):
     timeout = 10
 
