@@ -65,7 +65,9 @@ expect 1 "pid $pid) runs" resource monitor vm0
 printf 'want=promoted\n' >>/run/kemari/vm0.pid
 expect 191 "pid $pid) runs" resource monitor vm0
 sed -i s/want=promoted/want=unpromoted/ /run/kemari/vm0.pid
-expect 190 "pid $pid) runs" resource monitor vm0
+# never degraded: Pacemaker would wait for the end of that monitor
+expect 0 "pid $pid) runs" resource monitor vm0
+expect 0 "pid $pid) runs" resource monitor vm0 interval-ms=0
 expect 0 "killed" resource stop vm0
 kill -0 "$pid" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$pid/stat")" != Z ] &&
     { echo "stop did not kill"; failed=1; }
