@@ -2,6 +2,9 @@
 # kemarid and kemarictl; included by Makefile.am after kemarid/io.mk.
 kemari_core_sources = \
 	kemarid/core/answer.c kemarid/core/answer.h \
+	kemarid/core/claim.c \
+	kemarid/core/consensus.c kemarid/core/consensus.h \
+	kemarid/core/fact.c \
 	kemarid/core/owner.c \
 	kemarid/core/pair.c kemarid/core/pair.h kemarid/core/pair_priv.h \
 	kemarid/core/phase.c \
@@ -26,6 +29,7 @@ kemarid_kemarid_SOURCES = \
 	kemarid/shell_cluster.c \
 	kemarid/shell_engine.c \
 	kemarid/shell_request.c \
+	kemarid/shell_state.c \
 	kemarid/shell_status.c \
 	kemarid/shell_vm.c \
 	$(kemari_core_sources) \
@@ -34,6 +38,6 @@ kemarid_kemarid_SOURCES = \
 kemarid_kemarid_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DKMR_EMULATOR='"$(libexecdir)/kemari/qemu-system-x86_64"'
 kemarid_kemarid_CFLAGS = $(AM_CFLAGS) $(ALL_LIB_CFLAGS)
-kemarid_kemarid_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(QB_LIBS) \
+kemarid_kemarid_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(QB_LIBS) \
 	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(UUID_LIBS) \
 	$(FENCING_LIBS) -lpthread

@@ -122,8 +122,10 @@ static int start(struct kmr_shell *shell)
         fabric[count++] = name;
     }
     /* 1. what remembers */
-    if ((err = kmr_statefile_new(KMR_STATE_DIR, &shell->states)) ||
-        (err = kmr_statefile_new(KMR_RUN_DIR, &shell->pids)) ||
+    if ((err = kmr_statefile_new(KMR_STATE_DIR, shell->loop, kmr_state_written,
+                                 shell, &shell->states)) ||
+        (err = kmr_statefile_new(KMR_RUN_DIR, shell->loop, NULL, NULL,
+                                 &shell->pids)) ||
         (err = kmr_attr_new(shell->loop, NULL, NULL, NULL, &shell->attr))) {
         return err;
     }
@@ -134,7 +136,7 @@ static int start(struct kmr_shell *shell)
                                   ? shell->config.libvirt_uri
                                   : NULL,
                               &virt_ops, shell, &shell->virt)) ||
-        (err = kmr_shell_load(shell))) {
+        (err = kmr_state_load(shell))) {
         return err;
     }
     /* 3. the cluster */
@@ -159,6 +161,7 @@ static void stop(struct kmr_shell *shell)
     for (unsigned i = 0; i < shell->vm_count; i++) {
         kmr_virt_worker_free(shell->vms[i]->worker);
         kmr_pidwatch_stop(shell->vms[i]->watch);
+        kmr_state_free(shell->vms[i]);
     }
     kmr_virt_stop(shell->virt);
     kmr_attr_free(shell->attr);

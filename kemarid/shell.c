@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "shell.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,197 +65,11 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
     kmr_pair_init(&vm->pair, name, shell->config.node_name, shell->boot);
     vm->pair.quorate = shell->quorate;
     vm->pair.synced = shell->synced;
+    vm->pair.agreed.nodes = shell->listed;
+    vm->pair.agreed.there = kmr_shell_there(shell);
     shell->vms[shell->vm_count++] = vm;
     kmr_shell_tell_peers(vm);
     return vm;
-}
-
-/* ---- the state file ---- */
-
-static void add(char *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void add(char *text, const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text + used, KMR_STATEFILE_MAX - used, format, args);
-    va_end(args);
-}
-
-static void add_inst(char *text, const char *what, const struct kmr_inst *inst)
-{
-    if (inst->id[0]) {
-        add(text, "%s=%s %016" PRIx64 " %s %d %d\n", what, inst->node,
-            inst->boot, inst->id, inst->dead, inst->frozen);
-    }
-}
-
-void kmr_shell_persist(struct kmr_vm *vm)
-{
-    const struct kmr_pair *pair = &vm->pair;
-    char text[KMR_STATEFILE_MAX] = "";
-    char name[KMR_VM_MAX + 8];
-
-    add(text, "version=1\ngeneration=%" PRIu64 "\nmode=%s\n",
-        pair->record.generation, kmr_mode_text(pair->record.mode));
-    add_inst(text, "owner", &pair->record.owner);
-    add_inst(text, "standby", &pair->record.standby);
-    add(text, "boot=%016" PRIx64 "\nwant=%s\n", pair->boot,
-        kmr_want_text(pair->want));
-    add(text, "config=%s\nresource=%s\n", vm->config, vm->resource);
-    if (kmr_phase_has_qemu(pair->phase)) {
-        add(text, "instance=%s\n", pair->instance);
-    }
-    if (vm->proc.pid) {
-        add(text, "pid=%d\nstart=%" PRIu64 "\n", (int)vm->proc.pid,
-            vm->proc.start);
-    }
-    if (pair->down_id[0]) {
-        add(text, "down=%s\n", pair->down_id);
-    }
-    if (strcmp(text, vm->state_text) == 0) {
-        return;
-    }
-    strcpy(vm->state_text, text);
-    snprintf(name, sizeof(name), "%s.state", pair->vm);
-    kmr_statefile_write(vm->shell->states, name, text);
-
-    snprintf(name, sizeof(name), "%s.pid", pair->vm);
-    text[0] = '\0';
-    if (vm->proc.pid) {
-        add(text, "pid=%d\nstart=%" PRIu64 "\ninstance=%s\n", (int)vm->proc.pid,
-            vm->proc.start, pair->instance);
-    } else if (kmr_phase_has_qemu(pair->phase)) {
-        add(text, "instance=%s\n", pair->instance);
-    }
-    if (text[0]) {
-        add(text, "want=%s\n", kmr_want_text(pair->want));
-    }
-    kmr_statefile_write(vm->shell->pids, name, text[0] ? text : NULL);
-}
-
-static void parse_inst(const char *text, const char *what,
-                       struct kmr_inst *inst)
-{
-    char value[256];
-    int dead, frozen;
-
-    if (kmr_statefile_get(text, what, value, sizeof(value)) &&
-        sscanf(value, "%63s %" SCNx64 " %36s %d %d", inst->node, &inst->boot,
-               inst->id, &dead, &frozen) == 5 &&
-        kmr_text_is_name(inst->node) && kmr_text_is_uuid(inst->id)) {
-        inst->dead = dead != 0;
-        inst->frozen = frozen != 0;
-    }
-}
-
-static uint64_t parse_number(const char *text, const char *key, int base)
-{
-    char value[64];
-
-    if (!kmr_statefile_get(text, key, value, sizeof(value))) {
-        return 0;
-    }
-    return strtoull(value, NULL, base);
-}
-
-/* What this boot of the node knew of its QEMU. */
-static void parse_local(struct kmr_vm *vm, const char *text)
-{
-    struct kmr_pair *pair = &vm->pair;
-    struct kmr_event event = { .type = KMR_EVENT_ADOPT };
-    char value[64];
-
-    kmr_statefile_get(text, "down", pair->down_id, sizeof(pair->down_id));
-    if (kmr_statefile_get(text, "want", value, sizeof(value))) {
-        pair->want = strcmp(value, "promoted") == 0     ? KMR_WANT_PROMOTED
-                     : strcmp(value, "unpromoted") == 0 ? KMR_WANT_UNPROMOTED
-                                                        : KMR_WANT_STOPPED;
-    }
-    pair->phase =
-        pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
-    if (!kmr_statefile_get(text, "instance", event.id, sizeof(event.id)) ||
-        !kmr_text_is_uuid(event.id)) {
-        return;
-    }
-    vm->proc.pid = (pid_t)parse_number(text, "pid", 10);
-    vm->proc.start = parse_number(text, "start", 10);
-    if (vm->proc.pid == 0 &&
-        kmr_proc_of_domain(NULL, pair->vm, NULL, &vm->proc) != 0) {
-        memset(&vm->proc, 0, sizeof(vm->proc));
-    }
-    if (vm->proc.pid != 0 && kmr_proc_alive(&vm->proc) == 0) {
-        memset(&vm->proc, 0, sizeof(vm->proc));
-        return; /* the core will say that it is dead */
-    }
-    /* Without a pid libvirtd may be starting it just now: not dead yet. */
-    vm->create_since_ms = kmr_now_ms();
-    kmr_shell_step(vm, &event);
-    if (vm->proc.pid != 0) {
-        kmr_vm_watch(vm);
-    }
-}
-
-static void parse(struct kmr_vm *vm, const char *text)
-{
-    struct kmr_record *record = &vm->pair.record;
-    char value[64];
-
-    record->generation = parse_number(text, "generation", 10);
-    if (kmr_statefile_get(text, "mode", value, sizeof(value))) {
-        for (int i = 0; i < KMR_MODE_COUNT; i++) {
-            if (strcmp(value, kmr_mode_text((enum kmr_mode)i)) == 0) {
-                record->mode = (enum kmr_mode)i;
-            }
-        }
-    }
-    parse_inst(text, "owner", &record->owner);
-    parse_inst(text, "standby", &record->standby);
-    kmr_statefile_get(text, "config", vm->config, sizeof(vm->config));
-    kmr_statefile_get(text, "resource", vm->resource, sizeof(vm->resource));
-    if (parse_number(text, "boot", 16) == vm->shell->boot) {
-        parse_local(vm, text);
-    }
-}
-
-int kmr_shell_load(struct kmr_shell *shell)
-{
-    DIR *folder = opendir(KMR_STATE_DIR);
-    struct dirent *entry;
-
-    if (!folder) {
-        return -errno;
-    }
-    while ((entry = readdir(folder))) {
-        char name[KMR_VM_MAX];
-        char *dot = strstr(entry->d_name, ".state");
-        char *text;
-        struct kmr_vm *vm;
-        int err;
-
-        if (!dot || strcmp(dot, ".state") != 0 ||
-            (size_t)(dot - entry->d_name) >= sizeof(name)) {
-            continue;
-        }
-        memcpy(name, entry->d_name, (size_t)(dot - entry->d_name));
-        name[dot - entry->d_name] = '\0';
-        err = kmr_statefile_read(KMR_STATE_DIR, entry->d_name, &text);
-        if (err) {
-            qb_log(LOG_ERR, "%s/%s: %s", KMR_STATE_DIR, entry->d_name,
-                   strerror(-err));
-            continue;
-        }
-        vm = kmr_shell_vm(shell, name, true);
-        if (vm) {
-            parse(vm, text);
-        }
-        free(text);
-    }
-    closedir(folder);
-    return 0;
 }
 
 /* ---- attributes ---- */
@@ -374,8 +185,6 @@ static void broadcast(struct kmr_vm *vm, const struct kmr_effect *effect,
     kmr_text_set(msg.id, sizeof(msg.id), effect->id);
     kmr_text_set(msg.reason, sizeof(msg.reason), effect->reason);
     msg.generation = effect->generation;
-    msg.base = effect->base;
-    msg.record = effect->record;
     if (type == KMR_MSG_READY) {
         kmr_text_set(msg.address, sizeof(msg.address), vm->address);
     }
@@ -384,6 +193,20 @@ static void broadcast(struct kmr_vm *vm, const struct kmr_effect *effect,
                effect->id, effect->reason);
     }
     kmr_shell_send(vm->shell, &msg);
+}
+
+/* R3: an answer leaves when what it says is on disk. */
+static void send_paxos(struct kmr_vm *vm, const struct kmr_effect *effect)
+{
+    struct kmr_msg msg = { .type = KMR_MSG_PAXOS };
+
+    kmr_text_set(msg.vm, sizeof(msg.vm), vm->pair.vm);
+    msg.paxos = effect->paxos;
+    if (effect->durable) {
+        kmr_state_send_later(vm, &msg);
+    } else {
+        kmr_shell_send(vm->shell, &msg);
+    }
 }
 
 static void act(struct kmr_vm *vm, const struct kmr_effect *effect)
@@ -395,8 +218,8 @@ static void act(struct kmr_vm *vm, const struct kmr_effect *effect)
     case KMR_EFFECT_KILL:
         kmr_vm_kill(vm, effect);
         break;
-    case KMR_EFFECT_CLAIM:
-        broadcast(vm, effect, KMR_MSG_CLAIM);
+    case KMR_EFFECT_SEND:
+        send_paxos(vm, effect);
         break;
     case KMR_EFFECT_DEATH:
         broadcast(vm, effect, KMR_MSG_DEATH);
@@ -483,7 +306,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
         act(vm, &effects->list[i]);
     }
     free(effects);
-    kmr_shell_persist(vm);
+    kmr_state_write(vm);
     set_tick(vm);
     if (vm->pair.phase != phase || vm->pair.want != want) {
         kmr_shell_status_soon(vm->shell);

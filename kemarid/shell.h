@@ -6,7 +6,8 @@
  * The shell round the core: callbacks become events, effects become calls.
  * One struct holds every handle; everything runs in the loop's thread.
  *
- *   shell.c           effects, state files, attributes, deadlines
+ *   shell.c           effects, attributes, deadlines
+ *   shell_state.c     state files, and what may be said when they are written
  *   shell_vm.c        the domain and the process of a VM, libvirt's events
  *   shell_engine.c    orders to its engine
  *   shell_cluster.c   messages, membership, fencing
@@ -89,7 +90,10 @@ struct kmr_vm {
     unsigned progress;
     /* what other nodes say, by index into shell->nodes */
     struct kmr_pair_status *views[KMR_CPG_NODES_MAX];
-    char state_text[KMR_STATEFILE_MAX]; /* as written last */
+    char state_text[KMR_STATEFILE_MAX]; /* as handed over last */
+    uint64_t ticket, written;           /* of the state file */
+    struct kmr_outgoing *outbox;        /* waits for it; the oldest first */
+    bool abstains;                      /* it can't be written */
 };
 
 struct kmr_node {
@@ -97,6 +101,7 @@ struct kmr_node {
     char name[KMR_NODE_MAX];
     uint64_t boot;
     bool present, heard;
+    bool up;               /* in corosync's membership */
     uint64_t left_wall_us; /* when it left; 0: it didn't, in our time */
     uint64_t fenced_ms;    /* confirmed while it was still present */
     uint64_t joined_ms;
@@ -125,6 +130,9 @@ struct kmr_shell {
     struct kmr_ipc *ipc;
     struct kmr_statefile *states, *pids;
     bool joined, quorate, synced, fence_up;
+    unsigned listed; /* nodes in corosync's node list; 0: unknown */
+    uint32_t up[KMR_QUORUM_NODES_MAX];
+    unsigned up_count;
     uint32_t nodeid;
     struct kmr_node nodes[KMR_CPG_NODES_MAX];
     struct kmr_vm *vms[KMR_VMS_MAX];
@@ -150,12 +158,18 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
 /* The event's time and fresh UUID are filled in. */
 void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event);
 void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
-void kmr_shell_persist(struct kmr_vm *vm);
 void kmr_shell_publish(struct kmr_vm *vm);
-/* Reads the state files and adopts what runs. */
-int kmr_shell_load(struct kmr_shell *shell);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer);
+
+/* ---- shell_state.c ---- */
+/* Reads the state files and adopts what runs. */
+int kmr_state_load(struct kmr_shell *shell);
+void kmr_state_write(struct kmr_vm *vm);
+/* Sent when the next kmr_state_write() is on disk, and never if it fails. */
+void kmr_state_send_later(struct kmr_vm *vm, const struct kmr_msg *msg);
+void kmr_state_written(const char *name, uint64_t ticket, int err, void *user);
+void kmr_state_free(struct kmr_vm *vm);
 
 /* ---- shell_engine.c ---- */
 void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect);
@@ -191,7 +205,9 @@ void kmr_shell_cpg_connected(bool up, uint32_t nodeid, void *user);
 void kmr_shell_cpg_members(const uint32_t *ids, unsigned n, void *user);
 void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
                            void *user);
-void kmr_shell_quorum(bool quorate, void *user);
+void kmr_shell_quorum(bool quorate, const uint32_t *nodeids, unsigned count,
+                      unsigned listed, void *user);
+unsigned kmr_shell_there(const struct kmr_shell *shell); /* kemarids */
 void kmr_shell_fence_connected(bool up, const char *reason, void *user);
 void kmr_shell_fenced(const struct kmr_fence_event *event, void *user);
 

@@ -78,6 +78,7 @@ static void tell_peer(struct kmr_vm *vm, unsigned index)
     kmr_text_set(event.node, sizeof(event.node), node->name);
     event.boot = node->boot;
     event.present = node->present && node->heard;
+    event.up = node->up;
     event.started = event.present && view && view->want != KMR_WANT_STOPPED;
     event.idle = event.started && view->phase == KMR_PHASE_IDLE;
     kmr_shell_step(vm, &event);
@@ -93,7 +94,7 @@ void kmr_shell_tell_peers(struct kmr_vm *vm)
 static void check_synced(struct kmr_shell *shell)
 {
     struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
-    bool synced = shell->joined;
+    bool synced = shell->joined && shell->up_count != 0;
 
     for (unsigned i = 0; i < KMR_CPG_NODES_MAX; i++) {
         const struct kmr_node *node = &shell->nodes[i];
@@ -105,10 +106,14 @@ static void check_synced(struct kmr_shell *shell)
     shell->synced = synced;
     event.quorate = shell->quorate;
     event.synced = synced;
+    event.nodes = shell->listed;
+    event.there = kmr_shell_there(shell);
     for (unsigned i = 0; i < shell->vm_count; i++) {
         const struct kmr_pair *pair = &shell->vms[i]->pair;
 
-        if (pair->quorate != shell->quorate || pair->synced != synced) {
+        if (pair->quorate != shell->quorate || pair->synced != synced ||
+            pair->agreed.nodes != event.nodes ||
+            pair->agreed.there != event.there) {
             struct kmr_event copy = event;
 
             kmr_shell_step(shell->vms[i], &copy);
@@ -116,14 +121,53 @@ static void check_synced(struct kmr_shell *shell)
     }
 }
 
-void kmr_shell_quorum(bool quorate, void *user)
+unsigned kmr_shell_there(const struct kmr_shell *shell)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < KMR_CPG_NODES_MAX; i++) {
+        count += shell->nodes[i].nodeid != 0 && shell->nodes[i].present;
+    }
+    return count;
+}
+
+static bool is_up(const struct kmr_shell *shell, uint32_t nodeid)
+{
+    for (unsigned i = 0; i < shell->up_count; i++) {
+        if (shell->up[i] == nodeid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void kmr_shell_quorum(bool quorate, const uint32_t *nodeids, unsigned count,
+                      unsigned listed, void *user)
 {
     struct kmr_shell *shell = user;
 
-    qb_log(quorate ? LOG_NOTICE : LOG_WARNING, "quorum: %s",
-           quorate ? "yes" : "no");
+    if (quorate != shell->quorate) {
+        qb_log(quorate ? LOG_NOTICE : LOG_WARNING, "quorum: %s",
+               quorate ? "yes" : "no");
+    }
     shell->quorate = quorate;
+    shell->listed = listed;
+    shell->up_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        shell->up[i] = nodeids[i];
+    }
     check_synced(shell);
+    for (unsigned i = 0; i < KMR_CPG_NODES_MAX; i++) {
+        struct kmr_node *node = &shell->nodes[i];
+        bool up = node->nodeid != 0 && is_up(shell, node->nodeid);
+
+        if (up != node->up) {
+            node->up = up;
+            for (unsigned j = 0; j < shell->vm_count; j++) {
+                tell_peer(shell->vms[j], i);
+            }
+        }
+    }
 }
 
 void kmr_shell_cpg_connected(bool up, uint32_t nodeid, void *user)
@@ -189,6 +233,7 @@ void kmr_shell_cpg_members(const uint32_t *ids, unsigned count, void *user)
 
         if (node && !node->present) {
             node->present = true;
+            node->up = is_up(shell, ids[i]);
             node->heard = false;
             node->joined_ms = kmr_now_ms();
             node->left_wall_us = 0;
@@ -274,6 +319,8 @@ static void got_status(struct kmr_shell *shell, struct kmr_node *node,
         }
         if (!ours) {
             event.record = pair->record;
+            kmr_text_set(event.node, sizeof(event.node), msg->node);
+            kmr_text_set(event.id, sizeof(event.id), pair->voter);
             kmr_shell_step(vm, &event);
         }
     }
@@ -339,7 +386,7 @@ static void got_invite(struct kmr_vm *vm, const struct kmr_msg *msg)
     kmr_shell_step(vm, &event);
 }
 
-static void got(struct kmr_shell *shell, const struct kmr_msg *msg, bool ours)
+static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
 {
     struct kmr_vm *vm = kmr_shell_vm(shell, msg->vm, true);
     struct kmr_event event = { .type = KMR_EVENT_TICK };
@@ -352,11 +399,9 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg, bool ours)
     kmr_text_set(event.reason, sizeof(event.reason), msg->reason);
     event.generation = msg->generation;
     switch (msg->type) {
-    case KMR_MSG_CLAIM:
-        event.type = KMR_EVENT_CLAIMED;
-        event.flag = ours;
-        event.base = msg->base;
-        event.record = msg->record;
+    case KMR_MSG_PAXOS:
+        event.type = KMR_EVENT_PAXOS;
+        event.paxos = msg->paxos;
         break;
     case KMR_MSG_DEATH:
         event.type = KMR_EVENT_DEAD;
@@ -384,6 +429,9 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg, bool ours)
         event.type = KMR_EVENT_HANDOVER;
         kmr_text_set(event.reason, sizeof(event.reason), "asked by ");
         kmr_text_add(event.reason, sizeof(event.reason), msg->node);
+        break;
+    case KMR_MSG_TAKEOVER:
+        event.type = KMR_EVENT_TAKEOVER;
         break;
     case KMR_MSG_EVENT:
         kmr_shell_remember(shell, msg);
@@ -418,7 +466,7 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
     } else if (msg.type == KMR_MSG_STATUS) {
         got_status(shell, node, &msg);
     } else {
-        got(shell, &msg, nodeid == shell->nodeid);
+        got(shell, &msg);
     }
     free(pairs);
 }

@@ -210,6 +210,10 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         kmr_shell_timer(vm->shell, KMR_POLL_SYNC_MS, vm, kmr_vm_poll,
                         &vm->poll);
         break;
+    case KMR_ORDER_CONFIRM:
+        err = kmr_qmp_confirm(effect->id, effect->generation, sequence->text[0],
+                              KMR_QMP_COMMAND_MAX);
+        break;
     case KMR_ORDER_RELEASE:
         err = kmr_qmp_release(effect->id, effect->generation, sequence->text[0],
                               KMR_QMP_COMMAND_MAX);

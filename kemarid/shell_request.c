@@ -80,8 +80,8 @@ static int ask(const struct kmr_request *request, char *ret_reason)
     case ACTION_DEMOTE:
         return kmr_answer_demote(pair, ret_reason);
     case ACTION_HANDOVER:
-        if (pair->record.mode != KMR_MODE_NONE &&
-            !kmr_inst_is(&pair->record.owner, request->owner)) {
+        if (pair->agreed.record.mode != KMR_MODE_NONE &&
+            !kmr_inst_is(&pair->agreed.record.owner, request->owner)) {
             return KMR_OCF_SUCCESS;
         }
         kmr_text_set(ret_reason, KMR_REASON_MAX, "not handed over: ");
@@ -347,11 +347,12 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
     }
 }
 
-static void handover(struct kmr_shell *shell, struct kmr_ipc_client *client,
-                     struct kmr_vm *vm)
+/* A handover, or by force: a takeover from the last committed checkpoint. */
+static void move_vm(struct kmr_shell *shell, struct kmr_ipc_client *client,
+                    struct kmr_vm *vm, enum kmr_msg_type type)
 {
-    struct kmr_msg msg = { .type = KMR_MSG_HANDOVER };
-    const struct kmr_record *record = &vm->pair.record;
+    struct kmr_msg msg = { .type = type };
+    const struct kmr_record *record = &vm->pair.agreed.record;
     struct kmr_request *request;
 
     if (!shell->joined) {
@@ -370,27 +371,6 @@ static void handover(struct kmr_shell *shell, struct kmr_ipc_client *client,
         kmr_text_set(msg.reason, sizeof(msg.reason), "by an operator");
         kmr_shell_send(shell, &msg);
     }
-}
-
-static void takeover(struct kmr_ipc_client *client, struct kmr_vm *vm)
-{
-    char text[KMR_REASON_MAX];
-    const struct kmr_record *record = &vm->pair.record;
-    enum kmr_gate gate = kmr_record_may_take_over(record, record->standby.id);
-    struct kmr_event event = { .type = KMR_EVENT_TICK };
-
-    kmr_shell_step(vm, &event);
-    if (record->mode != KMR_MODE_PAIRED) {
-        reply(client, 1, "the VM has no synchronised standby");
-        return;
-    }
-    snprintf(text, sizeof(text),
-             gate == KMR_GATE_OK ? "standby on %s takes over by itself%.0s"
-                                 : "standby on %s can't take over: %s; use "
-                                   "'handover' while the owner runs, or "
-                                   "fence its node",
-             record->standby.node, kmr_gate_text(gate));
-    reply(client, gate == KMR_GATE_OK ? 0 : 1, text);
 }
 
 static void health(struct kmr_shell *shell, struct kmr_ipc_client *client)
@@ -453,9 +433,9 @@ void kmr_shell_request(struct kmr_ipc_client *client, int argc,
     } else if (strcmp(what, "health") == 0) {
         health(shell, client);
     } else if (vm && strcmp(what, "handover") == 0) {
-        handover(shell, client, vm);
+        move_vm(shell, client, vm, KMR_MSG_HANDOVER);
     } else if (vm && strcmp(what, "takeover") == 0) {
-        takeover(client, vm);
+        move_vm(shell, client, vm, KMR_MSG_TAKEOVER);
     } else if (vm && strcmp(what, "resync") == 0) {
         struct kmr_event event = { .type = KMR_EVENT_RESYNC };
 

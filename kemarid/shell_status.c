@@ -31,7 +31,10 @@ void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret)
         kmr_text_set(ret->instance, sizeof(ret->instance), pair->instance);
     }
     kmr_text_set(ret->reason, sizeof(ret->reason), pair->reason);
-    ret->record = pair->record;
+    ret->record = pair->agreed.record;
+    if (!pair->leaving) {
+        kmr_text_set(ret->voter, sizeof(ret->voter), pair->agreed.id);
+    }
     ret->progress = vm->progress;
     ret->checkpoints = vm->engine.checkpoints;
     ret->lag_ms = vm->engine.lag_ms;

@@ -245,7 +245,8 @@ static int derive(struct kmr_vm *vm, char **ret_text,
                   struct kmr_domxml_error *ret_error)
 {
     const struct kmr_pair *pair = &vm->pair;
-    struct kmr_domxml_pair want = { .generation = pair->record.generation };
+    struct kmr_domxml_pair want = { .generation =
+                                        pair->agreed.record.generation };
     struct kmr_domxml *dom;
     bool standby = vm->sequence.order == KMR_ORDER_CREATE_STANDBY;
     int err;

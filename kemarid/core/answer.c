@@ -42,6 +42,7 @@ int kmr_answer_stop(const struct kmr_pair *pair, char *ret_reason)
 int kmr_answer_promote(const struct kmr_pair *pair, char *ret_reason)
 {
     if (kmr_pair_owns(pair) && pair->phase != KMR_PHASE_BOOTING &&
+        pair->phase != KMR_PHASE_CLAIMED &&
         pair->phase != KMR_PHASE_TAKING_OVER) {
         return KMR_OCF_SUCCESS;
     }
@@ -61,7 +62,7 @@ int kmr_answer_demote(const struct kmr_pair *pair, char *ret_reason)
 {
     if (!kmr_phase_is_owner(pair->phase) &&
         (pair->phase != KMR_PHASE_KILLING ||
-         !kmr_inst_is(&pair->record.owner, pair->instance)) &&
+         !kmr_inst_is(&pair->agreed.record.owner, pair->instance)) &&
         pair->phase != KMR_PHASE_ADOPTING) {
         return KMR_OCF_SUCCESS;
     }
@@ -101,7 +102,7 @@ int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
     bool owns = kmr_pair_owns(pair);
     bool patient =
         pair->mismatch_ms != 0 && now_ms < pair->mismatch_ms + KMR_MISMATCH_MS;
-    const struct kmr_record *record = &pair->record;
+    const struct kmr_record *record = &pair->agreed.record;
     bool runs_elsewhere =
         (record->mode == KMR_MODE_SOLO || record->mode == KMR_MODE_PAIRED) &&
         (!record->owner.dead ||
@@ -154,8 +155,10 @@ enum kmr_state kmr_state_of_owner(enum kmr_phase phase, bool standbys)
         return KMR_STATE_PROTECTED;
     case KMR_PHASE_INVITING:
     case KMR_PHASE_SYNCING:
+    case KMR_PHASE_IN_STEP:
         return KMR_STATE_SYNCING;
     case KMR_PHASE_HOLDING:
+    case KMR_PHASE_CLAIMED:
     case KMR_PHASE_HANDED_OVER:
         return KMR_STATE_HOLDING;
     case KMR_PHASE_SOLO:
@@ -207,21 +210,24 @@ enum kmr_state kmr_answer_state(const struct kmr_pair *pair)
     case KMR_PHASE_SOLO:
     case KMR_PHASE_INVITING:
     case KMR_PHASE_SYNCING:
+    case KMR_PHASE_IN_STEP:
     case KMR_PHASE_PROTECTED:
     case KMR_PHASE_HOLDING:
     case KMR_PHASE_HANDING_OVER:
     case KMR_PHASE_HANDED_OVER:
     case KMR_PHASE_SHUTTING_DOWN:
+    case KMR_PHASE_CLAIMED:
     case KMR_PHASE_TAKING_OVER:
     case KMR_PHASE_KILLING:
     case KMR_PHASE_COUNT:
         break;
     }
-    if (pair->record.mode == KMR_MODE_NONE ||
-        pair->record.mode == KMR_MODE_DOWN) {
+    if (pair->agreed.record.mode == KMR_MODE_NONE ||
+        pair->agreed.record.mode == KMR_MODE_DOWN) {
         return KMR_STATE_STOPPED;
     }
-    return pair->record.owner.dead ? KMR_STATE_FAILED : KMR_STATE_UNPROTECTED;
+    return pair->agreed.record.owner.dead ? KMR_STATE_FAILED
+                                          : KMR_STATE_UNPROTECTED;
 }
 
 int32_t kmr_answer_score(const struct kmr_pair *pair)
@@ -234,16 +240,16 @@ int32_t kmr_answer_score(const struct kmr_pair *pair)
     }
     if ((pair->phase == KMR_PHASE_SYNCHRONISED ||
          pair->phase == KMR_PHASE_PRIMARY_LOST) &&
-        pair->record.mode == KMR_MODE_PAIRED &&
-        kmr_inst_is(&pair->record.standby, pair->instance)) {
+        pair->agreed.record.mode == KMR_MODE_PAIRED &&
+        kmr_inst_is(&pair->agreed.record.standby, pair->instance)) {
         return KMR_SCORE_SYNCHRONISED;
     }
     if (pair->failure[0] != '\0') {
         return KMR_SCORE_NONE; /* or Pacemaker tries for ever, at once */
     }
     if (pair->phase == KMR_PHASE_IDLE && pair->synced &&
-        kmr_record_may_boot(&pair->record) == KMR_GATE_OK) {
-        return kmr_text_same(pair->record.owner.node, pair->node)
+        kmr_record_may_boot(&pair->agreed.record) == KMR_GATE_OK) {
+        return kmr_text_same(pair->agreed.record.owner.node, pair->node)
                    ? KMR_SCORE_LAST_OWNER
                    : KMR_SCORE_MEMBER;
     }

@@ -20,7 +20,6 @@ static void forget_candidate(struct kmr_pair *pair)
 {
     pair->peer[0] = '\0';
     pair->peer_node[0] = '\0';
-    pair->dropped = false;
 }
 
 void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason)
@@ -85,13 +84,16 @@ void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
 void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
 {
     struct kmr_pair *pair = step->pair;
-    enum kmr_gate gate = KMR_GATE_OK;
+    enum kmr_gate gate = kmr_claim_gate(pair, KMR_CLAIM_SOLO);
 
+    if (pair->claim != KMR_CLAIM_NONE) {
+        /* Frozen is said of a generation: let that be the last one. */
+        pair->handover_wanted = true;
+        return;
+    }
     pair->handover_wanted = false;
-    if (!pair->quorate) {
-        gate = KMR_GATE_NO_QUORUM;
-    } else if (pair->record.mode != KMR_MODE_PAIRED ||
-               pair->record.standby.dead) {
+    if (pair->agreed.record.mode != KMR_MODE_PAIRED ||
+        pair->agreed.record.standby.dead) {
         gate = KMR_GATE_NOT_STANDBY;
     }
     if (gate != KMR_GATE_OK) {
@@ -115,7 +117,6 @@ static void invite(struct kmr_step *step, const struct kmr_peer *peer)
 
     kmr_text_set(pair->peer, sizeof(pair->peer), step->event->fresh);
     kmr_text_set(pair->peer_node, sizeof(pair->peer_node), peer->node);
-    pair->dropped = false;
     pair->engine_generation = generation;
     kmr_text_add(text, sizeof(text), peer->node);
     kmr_step_move(step, KMR_PHASE_INVITING, text);
@@ -125,6 +126,18 @@ static void invite(struct kmr_step *step, const struct kmr_peer *peer)
     kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
     kmr_text_set(effect->peer, sizeof(effect->peer), pair->instance);
     effect->generation = generation;
+}
+
+/* Whoever is in the group should have a vote. */
+static void consider_voters(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    if (pair->claim == KMR_CLAIM_NONE && pair->synced &&
+        kmr_claim_voters_wanted(pair) &&
+        kmr_claim_gate(pair, KMR_CLAIM_VOTERS) == KMR_GATE_OK) {
+        kmr_claim_make(step, KMR_CLAIM_VOTERS);
+    }
 }
 
 static void consider_solo(struct kmr_step *step)
@@ -142,6 +155,7 @@ static void consider_solo(struct kmr_step *step)
             peer->avoid_until_ms = 0;
         }
     }
+    consider_voters(step);
     if (pair->retry_ms != 0 || !pair->quorate || !pair->synced ||
         pair->claim != KMR_CLAIM_NONE) {
         return;
@@ -171,93 +185,123 @@ static void consider_candidate(struct kmr_step *step)
     }
 }
 
-static void consider_protected(struct kmr_step *step)
+/* R1: nothing is released before the record says paired. */
+static void consider_in_step(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
     enum kmr_gate gate;
 
-    if (pair->record.mode == KMR_MODE_PAIRED) {
-        if (pair->record.standby.dead) {
-            pair->retry_ms = 0;
-            kmr_step_move(step, KMR_PHASE_HOLDING, "the standby died");
-        } else if (pair->handover_wanted) {
-            kmr_owner_hand_over(step, "demoted by Pacemaker");
+    if (pair->retry_ms != 0 && step->event->now_ms >= pair->retry_ms) {
+        pair->retry_ms = 0;
+    }
+    if (kmr_inst_is(&pair->agreed.record.standby, pair->peer)) {
+        if (pair->engine == KMR_ENGINE_PROTECTED) {
+            kmr_step_move(step, KMR_PHASE_PROTECTED,
+                          "the record says paired: output is released");
+        } else if (pair->order == KMR_ORDER_NONE && pair->retry_ms == 0) {
+            kmr_step_order(step, KMR_ORDER_CONFIRM,
+                           kmr_step_next_generation(step));
         }
         return;
     }
     if (pair->claim != KMR_CLAIM_NONE) {
         return;
     }
-    gate = kmr_step_gate(step, KMR_CLAIM_PAIR);
+    gate = kmr_claim_gate(pair, KMR_CLAIM_PAIR);
     if (gate != KMR_GATE_OK) {
-        kmr_step_held(step, KMR_CLAIM_PAIR, gate);
+        kmr_claim_held(step, KMR_CLAIM_PAIR, gate);
         return;
     }
-    kmr_step_claim(step, KMR_CLAIM_PAIR);
+    kmr_claim_make(step, KMR_CLAIM_PAIR);
+}
+
+static void consider_protected(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    if (pair->agreed.record.standby.dead) {
+        pair->retry_ms = 0;
+        kmr_step_move(step, KMR_PHASE_HOLDING, "the standby died");
+    } else if (pair->handover_wanted && pair->claim == KMR_CLAIM_NONE) {
+        kmr_owner_hand_over(step, "demoted by Pacemaker");
+    } else {
+        consider_voters(step);
+    }
 }
 
 static void consider_holding(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
-    uint64_t now_ms = step->event->now_ms;
-    const struct kmr_peer *peer;
-    struct kmr_effect *effect;
     enum kmr_gate gate;
 
-    if (pair->retry_ms != 0 && now_ms >= pair->retry_ms) {
+    if (pair->retry_ms != 0 && step->event->now_ms >= pair->retry_ms) {
         pair->retry_ms = 0;
     }
-    if (pair->order != KMR_ORDER_NONE || pair->claim != KMR_CLAIM_NONE ||
-        pair->retry_ms != 0) {
+    if (pair->order != KMR_ORDER_NONE || pair->retry_ms != 0) {
         return;
     }
-    if (pair->record.mode == KMR_MODE_SOLO) {
+    if (pair->agreed.record.mode == KMR_MODE_SOLO && !pair->proposed) {
         /* Nobody may take over under such a record: R1(b). */
-        uint64_t generation = pair->record.generation;
+        kmr_step_order(step, KMR_ORDER_RELEASE, kmr_step_next_generation(step));
+        return;
+    }
+    gate = kmr_claim_gate(pair, KMR_CLAIM_SOLO);
+    if (gate != KMR_GATE_OK) {
+        kmr_claim_held(step, KMR_CLAIM_SOLO, gate);
+    } else if (pair->claim != KMR_CLAIM_SOLO) {
+        kmr_claim_make(step, KMR_CLAIM_SOLO);
+    }
+}
 
-        if (generation <= pair->engine_generation) {
-            generation = pair->engine_generation + 1;
-        }
-        kmr_step_order(step, KMR_ORDER_RELEASE, generation);
+/* R2, R6: the owner by record resumes when no earlier one can write. */
+static void consider_claimed(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    enum kmr_gate gate =
+        kmr_record_may_resume(&pair->agreed.record, pair->instance);
+
+    if (gate != KMR_GATE_OK) {
+        kmr_claim_held(step, KMR_CLAIM_TAKEOVER, gate);
         return;
     }
-    gate = kmr_step_gate(step, KMR_CLAIM_SOLO);
-    if (gate == KMR_GATE_OK) {
-        kmr_step_claim(step, KMR_CLAIM_SOLO);
-        return;
+    kmr_step_move(step, KMR_PHASE_TAKING_OVER,
+                  "no earlier owner can write any more");
+    kmr_step_within(step, KMR_ORDER_MS);
+    kmr_step_order(step, KMR_ORDER_TAKEOVER, kmr_step_next_generation(step));
+}
+
+static void consider_handover(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_peer *peer =
+        kmr_pair_peer(pair, pair->agreed.record.standby.node);
+    const char *reason = NULL;
+
+    if (pair->agreed.record.standby.dead) {
+        reason = "the standby died in the handover";
+    } else if (!peer || !peer->up) {
+        reason = "the standby's node died in the handover";
+    } else if (kmr_step_expired(step)) {
+        reason = "the handover led to nothing";
     }
-    kmr_step_held(step, KMR_CLAIM_SOLO, gate);
-    peer = kmr_pair_peer(pair, pair->record.standby.node);
-    if (gate != KMR_GATE_STANDBY_ALIVE || !peer || !peer->present ||
-        pair->dropped) {
-        pair->deadline_ms = 0;
-        return;
+    if (reason) {
+        pair->retry_ms = 0;
+        kmr_step_move(step, KMR_PHASE_HOLDING, reason);
     }
-    /* The standby's node lives: its kemarid can make sure, and say so. */
-    if (now_ms < pair->since_ms + KMR_LOST_MS) {
-        pair->deadline_ms = pair->since_ms + KMR_LOST_MS;
-        return;
-    }
-    pair->deadline_ms = 0;
-    pair->dropped = true;
-    effect = kmr_step_effect(step, KMR_EFFECT_DROP);
-    kmr_text_set(effect->id, sizeof(effect->id), pair->record.standby.id);
-    kmr_text_set(effect->reason, sizeof(effect->reason),
-                 "the owner lost the connection to it");
 }
 
 void kmr_owner_consider(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
-    if (!kmr_inst_is(&pair->record.owner, pair->instance) ||
-        pair->record.mode == KMR_MODE_DOWN) {
+    if (!kmr_inst_is(&pair->agreed.record.owner, pair->instance) ||
+        pair->agreed.record.mode == KMR_MODE_DOWN) {
         kmr_step_kill(step, pair->phase == KMR_PHASE_HANDED_OVER
                                 ? "handed over"
                                 : "another instance is the owner");
         return;
     }
-    if (pair->record.owner.dead) {
+    if (pair->agreed.record.owner.dead) {
         /* Whoever said so, others have acted on it. */
         kmr_step_kill(step, "this instance was declared dead");
         return;
@@ -270,6 +314,9 @@ void kmr_owner_consider(struct kmr_step *step)
     case KMR_PHASE_SYNCING:
         consider_candidate(step);
         break;
+    case KMR_PHASE_IN_STEP:
+        consider_in_step(step);
+        break;
     case KMR_PHASE_PROTECTED:
         consider_protected(step);
         break;
@@ -278,14 +325,10 @@ void kmr_owner_consider(struct kmr_step *step)
         break;
     case KMR_PHASE_HANDING_OVER:
     case KMR_PHASE_HANDED_OVER:
-        if (pair->record.standby.dead) {
-            pair->retry_ms = 0;
-            kmr_step_move(step, KMR_PHASE_HOLDING,
-                          "the standby died in the handover");
-        } else if (kmr_step_expired(step)) {
-            pair->deadline_ms = 0;
-            kmr_step_note(step, "the handover leads to nothing so far");
-        }
+        consider_handover(step);
+        break;
+    case KMR_PHASE_CLAIMED:
+        consider_claimed(step);
         break;
     case KMR_PHASE_SHUTTING_DOWN:
         if (kmr_step_expired(step)) {
@@ -363,6 +406,15 @@ void kmr_owner_done(struct kmr_step *step)
             kmr_owner_lost_candidate(step, event->reason);
         }
         break;
+    case KMR_ORDER_CONFIRM:
+        if (pair->phase == KMR_PHASE_IN_STEP) {
+            /* The engine will say that it is protected; or not. */
+            pair->retry_ms = event->now_ms + KMR_BACKOFF_MIN_MS;
+            if (!event->flag) {
+                kmr_step_note(step, event->reason);
+            }
+        }
+        break;
     case KMR_ORDER_RELEASE:
         if (pair->phase != KMR_PHASE_HOLDING) {
             break;
@@ -416,7 +468,6 @@ static void hold(struct kmr_step *step, const char *reason)
     struct kmr_pair *pair = step->pair;
 
     pair->retry_ms = 0;
-    pair->dropped = false;
     kmr_step_move(step, KMR_PHASE_HOLDING,
                   reason[0] != '\0' ? reason : "the stream broke");
 }
@@ -438,6 +489,7 @@ void kmr_owner_engine(struct kmr_step *step)
             kmr_step_move(step, KMR_PHASE_SOLO, "took over, the guest runs");
         }
         break;
+    case KMR_ENGINE_IN_STEP:
     case KMR_ENGINE_PROTECTED:
         if (pair->phase == KMR_PHASE_SYNCING) {
             char text[KMR_REASON_MAX] = "standby on ";
@@ -446,11 +498,13 @@ void kmr_owner_engine(struct kmr_step *step)
             kmr_text_add(text, sizeof(text), pair->peer_node);
             kmr_text_add(text, sizeof(text), " acknowledged checkpoint ");
             kmr_text_add_u64(text, sizeof(text), event->checkpoint);
-            kmr_step_move(step, KMR_PHASE_PROTECTED, text);
+            pair->retry_ms = 0;
+            kmr_step_move(step, KMR_PHASE_IN_STEP, text);
         }
         break;
     case KMR_ENGINE_HOLDING:
         if (pair->phase == KMR_PHASE_SYNCING ||
+            pair->phase == KMR_PHASE_IN_STEP ||
             pair->phase == KMR_PHASE_PROTECTED ||
             pair->phase == KMR_PHASE_HANDING_OVER) {
             hold(step, event->reason);
@@ -463,7 +517,7 @@ void kmr_owner_engine(struct kmr_step *step)
             kmr_step_within(step, KMR_HANDOVER_MS);
             effect = kmr_step_effect(step, KMR_EFFECT_FROZEN);
             kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
-            effect->generation = pair->record.generation;
+            effect->generation = pair->agreed.record.generation;
         }
         break;
     case KMR_ENGINE_RUNNING:
@@ -474,7 +528,8 @@ void kmr_owner_engine(struct kmr_step *step)
         }
         break;
     case KMR_ENGINE_FAILED:
-        if (pair->phase == KMR_PHASE_TAKING_OVER) {
+        if (pair->phase == KMR_PHASE_TAKING_OVER ||
+            pair->phase == KMR_PHASE_CLAIMED) {
             kmr_step_kill(step, event->reason);
         }
         break;
@@ -482,7 +537,8 @@ void kmr_owner_engine(struct kmr_step *step)
     case KMR_ENGINE_PRIMARY_LOST:
         if (pair->phase == KMR_PHASE_TAKING_OVER &&
             pair->order == KMR_ORDER_NONE && kmr_step_expired(step)) {
-            kmr_step_order(step, KMR_ORDER_TAKEOVER, pair->record.generation);
+            kmr_step_order(step, KMR_ORDER_TAKEOVER,
+                           kmr_step_next_generation(step));
         }
         break;
     case KMR_ENGINE_PREPARING:

@@ -13,14 +13,15 @@ void kmr_pair_init(struct kmr_pair *pair, const char *vm, const char *node,
     kmr_text_set(pair->vm, sizeof(pair->vm), vm);
     kmr_text_set(pair->node, sizeof(pair->node), node);
     pair->boot = boot;
+    kmr_consensus_init(&pair->agreed, node);
 }
 
 bool kmr_pair_owns(const struct kmr_pair *pair)
 {
     return kmr_phase_is_owner(pair->phase) &&
            pair->phase != KMR_PHASE_HANDED_OVER &&
-           kmr_inst_is(&pair->record.owner, pair->instance) &&
-           !pair->record.owner.dead;
+           kmr_inst_is(&pair->agreed.record.owner, pair->instance) &&
+           !pair->agreed.record.owner.dead;
 }
 
 const struct kmr_peer *kmr_pair_peer(const struct kmr_pair *pair,
@@ -48,10 +49,9 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
     earliest(&when, pair->deadline_ms);
     earliest(&when, pair->announce_ms);
     earliest(&when, pair->failure_ms);
-    if (pair->claim != KMR_CLAIM_NONE) {
-        earliest(&when, pair->claim_deadline_ms);
-    }
-    if (pair->phase == KMR_PHASE_SOLO || pair->phase == KMR_PHASE_HOLDING) {
+    earliest(&when, kmr_consensus_deadline(&pair->agreed));
+    if (pair->phase == KMR_PHASE_SOLO || pair->phase == KMR_PHASE_IN_STEP ||
+        pair->phase == KMR_PHASE_HOLDING) {
         earliest(&when, pair->retry_ms);
     }
     if (pair->phase == KMR_PHASE_SOLO) {
@@ -60,106 +60,6 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
         }
     }
     return when;
-}
-
-static void set_peer(struct kmr_step *step)
-{
-    const struct kmr_event *event = step->event;
-    struct kmr_peer *peer = kmr_step_peer(step, event->node);
-
-    if (!peer) {
-        return;
-    }
-    if (peer->boot != event->boot && event->boot != 0) {
-        peer->boot = event->boot;
-        peer->avoid_until_ms = 0;
-    }
-    peer->present = event->present;
-    peer->started = event->started;
-    peer->idle = event->idle;
-}
-
-/* `inst` is certainly gone: its node was fenced, or has booted again. */
-static void announce_lost(struct kmr_step *step, const struct kmr_inst *inst,
-                          const char *reason)
-{
-    struct kmr_effect *effect;
-
-    if (inst->id[0] == '\0' || inst->dead) {
-        return;
-    }
-    effect = kmr_step_effect(step, KMR_EFFECT_DEATH);
-    kmr_text_set(effect->id, sizeof(effect->id), inst->id);
-    kmr_text_set(effect->reason, sizeof(effect->reason), reason);
-}
-
-static void fenced(struct kmr_step *step)
-{
-    const struct kmr_event *event = step->event;
-    const struct kmr_peer *peer = kmr_pair_peer(step->pair, event->node);
-    struct kmr_record *record = &step->pair->record;
-
-    /* Its incarnation has to be out of the group: fencewatch.h, (b). */
-    if ((peer && peer->present) ||
-        kmr_text_same(event->node, step->pair->node)) {
-        return;
-    }
-    if (kmr_text_same(record->owner.node, event->node)) {
-        announce_lost(step, &record->owner, "its node was fenced");
-    }
-    if (kmr_text_same(record->standby.node, event->node)) {
-        announce_lost(step, &record->standby, "its node was fenced");
-    }
-}
-
-/* Of a peer that is there with a newer boot, older instances are dead. */
-static void check_boots(struct kmr_step *step)
-{
-    const struct kmr_event *event = step->event;
-    struct kmr_record *record = &step->pair->record;
-
-    if (!event->present || event->boot == 0) {
-        return;
-    }
-    if (kmr_text_same(record->owner.node, event->node) &&
-        record->owner.boot != event->boot) {
-        announce_lost(step, &record->owner, "its node has booted again");
-    }
-    if (kmr_text_same(record->standby.node, event->node) &&
-        record->standby.boot != event->boot) {
-        announce_lost(step, &record->standby, "its node has booted again");
-    }
-}
-
-static void claimed(struct kmr_step *step)
-{
-    struct kmr_pair *pair = step->pair;
-    const struct kmr_event *event = step->event;
-    bool ours = event->flag && pair->claim != KMR_CLAIM_NONE &&
-                pair->claim_base == event->base;
-    enum kmr_gate gate =
-        kmr_record_claim(&pair->record, event->base, &event->record);
-
-    if (gate == KMR_GATE_OK) {
-        kmr_step_effect(step, KMR_EFFECT_PERSIST);
-        pair->held = KMR_GATE_OK;
-        if (ours) {
-            pair->claim = KMR_CLAIM_NONE;
-        }
-        return;
-    }
-    if (ours) {
-        char text[KMR_REASON_MAX] = "claim refused: ";
-
-        kmr_text_add(text, sizeof(text), kmr_claim_text(pair->claim));
-        kmr_text_add(text, sizeof(text), ": ");
-        kmr_text_add(text, sizeof(text), kmr_gate_text(gate));
-        pair->claim = KMR_CLAIM_NONE;
-        kmr_step_note(step, text);
-        if (pair->phase == KMR_PHASE_IDLE) {
-            pair->instance[0] = '\0';
-        }
-    }
 }
 
 static void reaped(struct kmr_step *step)
@@ -178,7 +78,7 @@ static void reaped(struct kmr_step *step)
         kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
         kmr_text_set(effect->reason, sizeof(effect->reason), reason);
         kmr_text_set(pair->announced, sizeof(pair->announced), pair->instance);
-        pair->announce_ms = step->event->now_ms + KMR_CLAIM_MS;
+        pair->announce_ms = step->event->now_ms + KMR_ANNOUNCE_MS;
     }
     pair->instance[0] = '\0';
     pair->peer[0] = '\0';
@@ -186,6 +86,7 @@ static void reaped(struct kmr_step *step)
     pair->engine_generation = 0;
     pair->engine = KMR_ENGINE_NONE;
     pair->handover_wanted = false;
+    pair->takeover_asked = false;
     pair->order = KMR_ORDER_NONE;
     if (pair->claim != KMR_CLAIM_DOWN) {
         pair->claim = KMR_CLAIM_NONE;
@@ -291,25 +192,6 @@ static void engine(struct kmr_step *step)
     }
 }
 
-static void fact_dead(struct kmr_step *step)
-{
-    struct kmr_pair *pair = step->pair;
-    const char *id = step->event->id;
-
-    if (kmr_text_same(pair->announced, id)) {
-        pair->announced[0] = '\0';
-        pair->announce_ms = 0;
-    }
-    if (kmr_record_dead(&pair->record, id)) {
-        kmr_step_effect(step, KMR_EFFECT_PERSIST);
-    }
-    if (pair->peer[0] != '\0' && kmr_text_same(pair->peer, id) &&
-        (pair->phase == KMR_PHASE_INVITING ||
-         pair->phase == KMR_PHASE_SYNCING)) {
-        kmr_owner_lost_candidate(step, "the new standby died");
-    }
-}
-
 static void act(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
@@ -321,13 +203,17 @@ static void act(struct kmr_step *step)
     case KMR_EVENT_CLUSTER:
         pair->quorate = event->quorate;
         pair->synced = event->synced;
+        if (event->there > pair->agreed.there) {
+            kmr_consensus_hurry(&pair->agreed, event->now_ms);
+        }
+        pair->agreed.nodes = event->nodes;
+        pair->agreed.there = event->there;
         break;
     case KMR_EVENT_PEER:
-        set_peer(step);
-        check_boots(step);
+        kmr_fact_peer(step);
         break;
     case KMR_EVENT_FENCED:
-        fenced(step);
+        kmr_fact_fenced(step);
         break;
     case KMR_EVENT_START:
         if (pair->want == KMR_WANT_STOPPED) {
@@ -358,6 +244,9 @@ static void act(struct kmr_step *step)
             kmr_owner_hand_over(step, event->reason);
         }
         break;
+    case KMR_EVENT_TAKEOVER:
+        pair->takeover_asked = true;
+        break;
     case KMR_EVENT_RESYNC:
         pair->failures = 0;
         pair->retry_ms = 0;
@@ -368,21 +257,15 @@ static void act(struct kmr_step *step)
     case KMR_EVENT_ADOPT:
         adopt(step);
         break;
-    case KMR_EVENT_CLAIMED:
-        claimed(step);
-        break;
+    case KMR_EVENT_PAXOS:
     case KMR_EVENT_RECORD:
-        if (kmr_record_adopt(&pair->record, &event->record)) {
-            kmr_step_effect(step, KMR_EFFECT_PERSIST);
-        }
+        kmr_claim_event(step);
         break;
     case KMR_EVENT_DEAD:
-        fact_dead(step);
+        kmr_fact_dead(step);
         break;
     case KMR_EVENT_FROZEN:
-        if (kmr_record_frozen(&pair->record, event->id, event->generation)) {
-            kmr_step_effect(step, KMR_EFFECT_PERSIST);
-        }
+        kmr_fact_frozen(step);
         break;
     case KMR_EVENT_INVITE:
         kmr_standby_invite(step);
@@ -418,58 +301,29 @@ static void act(struct kmr_step *step)
     }
 }
 
-/* An instance of ours in the record that is not our QEMU is gone. */
-static void announce_ours(struct kmr_step *step, const struct kmr_inst *inst)
-{
-    struct kmr_pair *pair = step->pair;
-    struct kmr_effect *effect;
-
-    if (!kmr_text_same(inst->node, pair->node) || inst->dead ||
-        inst->id[0] == '\0' || kmr_text_same(inst->id, pair->instance) ||
-        kmr_text_same(inst->id, pair->down_id)) {
-        return;
-    }
-    if (kmr_text_same(pair->announced, inst->id) &&
-        step->event->now_ms < pair->announce_ms) {
-        return;
-    }
-    kmr_text_set(pair->announced, sizeof(pair->announced), inst->id);
-    pair->announce_ms = step->event->now_ms + KMR_CLAIM_MS;
-    effect = kmr_step_effect(step, KMR_EFFECT_DEATH);
-    kmr_text_set(effect->id, sizeof(effect->id), inst->id);
-    kmr_text_set(effect->reason, sizeof(effect->reason),
-                 "no such process on its node");
-}
-
-static void consider_facts(struct kmr_step *step)
+static void consider_always(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
-    if (pair->claim != KMR_CLAIM_NONE &&
-        step->event->now_ms >= pair->claim_deadline_ms) {
-        pair->claim = KMR_CLAIM_NONE;
-    }
     if (pair->down_id[0] != '\0') {
-        if (!kmr_inst_is(&pair->record.owner, pair->down_id) ||
-            pair->record.mode == KMR_MODE_DOWN) {
+        if (!kmr_inst_is(&pair->agreed.record.owner, pair->down_id) ||
+            pair->agreed.record.mode == KMR_MODE_DOWN) {
             pair->down_id[0] = '\0';
             kmr_step_effect(step, KMR_EFFECT_PERSIST);
-        } else if (pair->claim == KMR_CLAIM_NONE) {
-            kmr_step_claim(step, KMR_CLAIM_DOWN);
+        } else if (pair->claim != KMR_CLAIM_DOWN &&
+                   kmr_claim_gate(pair, KMR_CLAIM_DOWN) == KMR_GATE_OK) {
+            kmr_claim_make(step, KMR_CLAIM_DOWN);
         }
     }
     if (pair->failure_ms != 0 && step->event->now_ms >= pair->failure_ms) {
         pair->failure_ms = 0;
         pair->failure[0] = '\0';
     }
-    announce_ours(step, &pair->record.owner);
-    announce_ours(step, &pair->record.standby);
-    if (pair->announced[0] == '\0' ||
-        (step->event->now_ms >= pair->announce_ms &&
-         !kmr_text_same(pair->announced, pair->record.owner.id) &&
-         !kmr_text_same(pair->announced, pair->record.standby.id))) {
-        pair->announced[0] = '\0';
-        pair->announce_ms = 0;
+    kmr_fact_announce(step);
+    if (pair->leaving && pair->claim == KMR_CLAIM_NONE &&
+        kmr_claim_voters_wanted(pair) &&
+        kmr_claim_gate(pair, KMR_CLAIM_VOTERS) == KMR_GATE_OK) {
+        kmr_claim_make(step, KMR_CLAIM_VOTERS);
     }
 }
 
@@ -478,29 +332,30 @@ static void consider_idle(struct kmr_step *step)
     struct kmr_pair *pair = step->pair;
     enum kmr_gate gate;
 
-    if (kmr_inst_is(&pair->record.owner, pair->instance) &&
-        !pair->record.owner.dead) {
+    if (kmr_inst_is(&pair->agreed.record.owner, pair->instance) &&
+        !pair->agreed.record.owner.dead) {
         kmr_step_move(step, KMR_PHASE_BOOTING, "promoted by Pacemaker");
         kmr_step_within(step, KMR_CREATE_MS);
-        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY, pair->record.generation);
+        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY,
+                       pair->agreed.record.generation);
         return;
     }
     if (!pair->promote || pair->claim != KMR_CLAIM_NONE) {
         return;
     }
-    gate = kmr_step_gate(step, KMR_CLAIM_BOOT);
+    gate = kmr_claim_gate(pair, KMR_CLAIM_BOOT);
     if (gate != KMR_GATE_OK) {
-        kmr_step_held(step, KMR_CLAIM_BOOT, gate);
+        kmr_claim_held(step, KMR_CLAIM_BOOT, gate);
         return;
     }
-    kmr_step_claim(step, KMR_CLAIM_BOOT);
+    kmr_claim_make(step, KMR_CLAIM_BOOT);
 }
 
 static void consider(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
-    consider_facts(step);
+    consider_always(step);
     if (pair->phase == KMR_PHASE_STOPPED) {
         return;
     }
@@ -524,7 +379,7 @@ static void consider(struct kmr_step *step)
         kmr_standby_consider(step);
     }
     if (pair->promote && kmr_pair_owns(pair) &&
-        pair->phase != KMR_PHASE_BOOTING &&
+        pair->phase != KMR_PHASE_BOOTING && pair->phase != KMR_PHASE_CLAIMED &&
         pair->phase != KMR_PHASE_TAKING_OVER) {
         pair->promote = false;
     }
@@ -550,6 +405,7 @@ void kmr_pair_step(struct kmr_pair *pair, const struct kmr_event *event,
 
     effects->count = 0;
     act(&step);
+    kmr_claim_tick(&step);
     do {
         before = pair->phase;
         consider(&step);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/consensus.h"
 #include "core/record.h"
 
 #define KMR_PEERS_MAX 32   /* nodes of a cluster */
@@ -20,12 +21,14 @@
  * or when to say something. */
 #define KMR_CREATE_MS 30000u   /* a domain is being started */
 #define KMR_ORDER_MS 10000u    /* an order to the engine */
-#define KMR_CLAIM_MS 2000u     /* a claim was not delivered: once more */
+#define KMR_ANNOUNCE_MS 2000u  /* a death that nobody took note of: again */
 #define KMR_READY_MS 45000u    /* a standby gets ready / gets its stream */
 #define KMR_SYNC_MS 900000u    /* initial synchronisation */
 #define KMR_HANDOVER_MS 15000u /* a handover that leads to nothing: said */
 #define KMR_KILL_MS 1000u      /* a kill that was not enough: once more */
-#define KMR_LOST_MS 200u       /* holding: the standby's kemarid may speak */
+/* The stream broke, the owner's node is there: its kemarid may reap it, or go
+ * solo, which saves a synchronisation. */
+#define KMR_TAKEOVER_MS 100u
 #define KMR_LOAD_MS 20000u     /* a received checkpoint is being loaded */
 #define KMR_USELESS_MS 2000u   /* a copy that nobody needs is dropped */
 #define KMR_SHUTDOWN_MS 30000u /* for the guest to power off */
@@ -46,6 +49,7 @@
     X(SOLO, "SOLO", 1, 1)                           \
     X(INVITING, "INVITING", 1, 1)                   \
     X(SYNCING, "SYNCING", 1, 1)                     \
+    X(IN_STEP, "IN_STEP", 1, 1)                     \
     X(PROTECTED, "PROTECTED", 1, 1)                 \
     X(HOLDING, "HOLDING", 1, 1)                     \
     X(HANDING_OVER, "HANDING_OVER", 1, 1)           \
@@ -57,6 +61,7 @@
     X(STANDBY_SYNCING, "STANDBY_SYNCING", 1, 0)     \
     X(SYNCHRONISED, "SYNCHRONISED", 1, 0)           \
     X(PRIMARY_LOST, "PRIMARY_LOST", 1, 0)           \
+    X(CLAIMED, "CLAIMED", 1, 1)                     \
     X(TAKING_OVER, "TAKING_OVER", 1, 1)             \
     X(KILLING, "KILLING", 1, 0)
 
@@ -90,7 +95,8 @@ const char *kmr_want_text(enum kmr_want want);
     X(PAIR, "pair")          \
     X(SOLO, "go solo")       \
     X(TAKEOVER, "take over") \
-    X(DOWN, "down")
+    X(DOWN, "down")          \
+    X(VOTERS, "change the voters")
 enum kmr_claim {
 #define X(name, text) KMR_CLAIM_##name,
     KMR_CLAIMS(X)
@@ -103,6 +109,7 @@ const char *kmr_claim_text(enum kmr_claim claim);
     X(NONE, "none")                 \
     X(PREPARING, "preparing")       \
     X(SYNCING, "syncing")           \
+    X(IN_STEP, "in-step")           \
     X(PROTECTED, "protected")       \
     X(HOLDING, "holding")           \
     X(HANDING_OVER, "handing-over") \
@@ -131,6 +138,7 @@ enum kmr_engine_role {
     X(CREATE_STANDBY, "start the standby's domain") \
     X(PREPARE, "prepare the standby")               \
     X(SYNC, "start the synchronisation")            \
+    X(CONFIRM, "confirm")                           \
     X(RELEASE, "release")                           \
     X(TAKEOVER, "take over")                        \
     X(HANDOVER, "hand over")                        \
@@ -145,7 +153,7 @@ const char *kmr_order_text(enum kmr_order order);
 
 #define KMR_EVENTS(X)                                                      \
     X(TICK, "tick")       /* the deadline has come, or may have */         \
-    X(CLUSTER, "cluster") /* quorate, synced */                            \
+    X(CLUSTER, "cluster") /* quorate, synced, nodes, there */              \
     X(PEER, "peer")       /* a node came, went, or its part changed */     \
     X(FENCED, "fenced")   /* power fencing of `node` is confirmed */       \
     X(START, "start")     /* the agent's actions */                        \
@@ -153,10 +161,11 @@ const char *kmr_order_text(enum kmr_order order);
     X(DEMOTE, "demote") /* `flag`: another node is to be promoted */       \
     X(STOP, "stop")                                                        \
     X(HANDOVER, "handover") /* an operator's, or another node's wish */    \
+    X(TAKEOVER, "takeover") /* the standby is to take over, by force */    \
     X(RESYNC, "resync")                                                    \
     X(ADOPT, "adopt")       /* `id`: an instance of ours was found */      \
-    X(CLAIMED, "claimed")   /* a claim was delivered, ours or not */       \
-    X(RECORD, "record")     /* another node's copy of the record */        \
+    X(PAXOS, "paxos")       /* a message of `node`, ours included */       \
+    X(RECORD, "record")     /* the copy of `node`; `id`: its state file */ \
     X(DEAD, "dead")         /* instance `id` is dead, CPG says */          \
     X(FROZEN, "frozen")     /* instance `id` handed over, CPG says */      \
     X(INVITE, "invite")     /* owner `peer` on `node` wants us, as `id` */ \
@@ -184,19 +193,20 @@ struct kmr_event {
     uint32_t limit_ms;
     /* CLUSTER */
     bool quorate, synced;
+    unsigned nodes, there; /* as in struct kmr_consensus */
     /* PEER, FENCED, INVITE */
     char node[KMR_NODE_MAX];
     uint64_t boot;
     bool present; /* its kemarid is in the group */
+    bool up;      /* it is in corosync's membership */
     bool started; /* Pacemaker started the resource there */
     bool idle;    /* and no QEMU is there */
     /* instances */
     char id[KMR_UUID_MAX];
     char peer[KMR_UUID_MAX];
     uint64_t generation;
-    /* CLAIMED, RECORD, ADOPT */
-    uint64_t base;
-    struct kmr_record record;
+    struct kmr_record record; /* RECORD */
+    struct kmr_paxos paxos;   /* PAXOS */
     /* DONE */
     enum kmr_order order;
     uint32_t tag;
@@ -211,7 +221,7 @@ struct kmr_event {
 #define KMR_EFFECTS(X)                                                     \
     X(ORDER, "order")       /* `order`, `tag`; for our instance */         \
     X(KILL, "kill")         /* our QEMU, by its process */                 \
-    X(CLAIM, "claim")       /* broadcast `record` on top of `base` */      \
+    X(SEND, "send")         /* broadcast `paxos`; `durable`: see there */  \
     X(DEATH, "death")       /* broadcast: `id` is dead */                  \
     X(FROZEN, "frozen")     /* broadcast: `id` is frozen (`generation`) */ \
     X(INVITE, "invite")     /* to `node`, as `id`; with our XML */         \
@@ -236,13 +246,13 @@ struct kmr_effect {
     enum kmr_order order;
     uint32_t tag;
     uint64_t generation;
-    uint64_t base;
     char node[KMR_NODE_MAX];
     char id[KMR_UUID_MAX];   /* the instance that it is about */
     char peer[KMR_UUID_MAX]; /* its other half, or "" */
     enum kmr_phase from, to;
     char reason[KMR_REASON_MAX];
-    struct kmr_record record; /* CLAIM */
+    struct kmr_paxos paxos; /* SEND */
+    bool durable;
 };
 
 struct kmr_effects {
@@ -253,7 +263,7 @@ struct kmr_effects {
 struct kmr_peer {
     char node[KMR_NODE_MAX]; /* "": free */
     uint64_t boot;
-    bool present, started, idle;
+    bool present, up, started, idle;
     uint64_t avoid_until_ms; /* it failed as a standby */
 };
 
@@ -266,7 +276,7 @@ struct kmr_pair {
     uint64_t since_ms;
     char reason[KMR_REASON_MAX];
     enum kmr_want want;
-    struct kmr_record record;
+    struct kmr_consensus agreed;
     bool quorate, synced;
 
     /* our QEMU */
@@ -282,14 +292,16 @@ struct kmr_pair {
     enum kmr_order order;
     uint32_t tag;
     enum kmr_claim claim;
-    uint64_t claim_base;
-    uint64_t claim_deadline_ms;
+    /* A standby was proposed and no record decided since, as far as we know:
+     * a solo record is no leave to release (R1). */
+    bool proposed;
 
     bool promote;                 /* asked for, not yet fulfilled */
     bool handover_asked;          /* of the owner, once per promote */
-    bool dropped;                 /* DROP was sent for `peer` */
     bool loading;                 /* standby: the owner is dead, we load */
     bool handover_wanted;         /* as soon as protected */
+    bool takeover_asked;          /* of this standby, by an operator */
+    bool leaving;                 /* this node gives up its vote */
     char down_id[KMR_UUID_MAX];   /* must be recorded as down, then dead */
     char announced[KMR_UUID_MAX]; /* DEATH was sent for it ... */
     uint64_t announce_ms;         /* ... and is sent again then */

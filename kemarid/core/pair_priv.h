@@ -25,15 +25,30 @@ bool kmr_step_expired(const struct kmr_step *step);
 uint64_t kmr_step_next_generation(const struct kmr_step *step);
 void kmr_step_order(struct kmr_step *step, enum kmr_order order,
                     uint64_t generation);
-void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim);
-/* The gate for `claim`, quorum included. */
-enum kmr_gate kmr_step_gate(const struct kmr_step *step, enum kmr_claim claim);
-/* Notes once why `claim` has to wait. */
-void kmr_step_held(struct kmr_step *step, enum kmr_claim claim,
-                   enum kmr_gate gate);
 /* Kill our QEMU; KILLING until it is reaped. */
 void kmr_step_kill(struct kmr_step *step, const char *reason);
 struct kmr_peer *kmr_step_peer(struct kmr_step *step, const char *node);
+
+/* ---- claim.c ---- */
+/* The gate for `claim`, a majority included. */
+enum kmr_gate kmr_claim_gate(const struct kmr_pair *pair, enum kmr_claim claim);
+/* Notes once why `claim` has to wait. */
+void kmr_claim_held(struct kmr_step *step, enum kmr_claim claim,
+                    enum kmr_gate gate);
+/* Claims, or changes the claim that is under way. */
+void kmr_claim_make(struct kmr_step *step, enum kmr_claim claim);
+bool kmr_claim_voters_wanted(const struct kmr_pair *pair);
+void kmr_claim_out(struct kmr_step *step, const struct kmr_consensus_out *out);
+void kmr_claim_event(struct kmr_step *step); /* PAXOS, RECORD */
+void kmr_claim_tick(struct kmr_step *step);
+
+/* ---- fact.c ---- */
+void kmr_fact_fenced(struct kmr_step *step);
+void kmr_fact_peer(struct kmr_step *step);
+void kmr_fact_dead(struct kmr_step *step);
+void kmr_fact_frozen(struct kmr_step *step);
+/* Instances of ours that the record names and that are no more. */
+void kmr_fact_announce(struct kmr_step *step);
 
 /* Facts have changed: is there anything to do? */
 void kmr_owner_consider(struct kmr_step *step);

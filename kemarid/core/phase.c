@@ -39,6 +39,7 @@ static const struct {
     B(STOPPED) | B(ADOPTING) | B(BOOTING) | B(STANDBY_STARTING)
 #define KMR_PHASE_TO_ADOPTING                                                 \
     DIES | B(SOLO) | B(SYNCING) | B(PROTECTED) | B(HOLDING) |                 \
+        B(IN_STEP) | B(CLAIMED) |                                             \
         B(HANDING_OVER) | B(HANDED_OVER) | B(STANDBY_READY) |                 \
         B(STANDBY_SYNCING) | B(SYNCHRONISED) | B(PRIMARY_LOST) |              \
         B(TAKING_OVER)
@@ -47,7 +48,9 @@ static const struct {
 #define KMR_PHASE_TO_INVITING                                                 \
     DIES | B(SOLO) | B(SYNCING) | B(SHUTTING_DOWN)
 #define KMR_PHASE_TO_SYNCING                                                  \
-    DIES | B(SOLO) | B(PROTECTED) | B(HOLDING) | B(SHUTTING_DOWN)
+    DIES | B(SOLO) | B(IN_STEP) | B(HOLDING) | B(SHUTTING_DOWN)
+#define KMR_PHASE_TO_IN_STEP                                                  \
+    DIES | B(PROTECTED) | B(HOLDING) | B(SHUTTING_DOWN)
 #define KMR_PHASE_TO_PROTECTED                                                \
     DIES | B(HOLDING) | B(HANDING_OVER) | B(SHUTTING_DOWN)
 #define KMR_PHASE_TO_HOLDING DIES | B(SOLO) | B(SHUTTING_DOWN)
@@ -61,8 +64,9 @@ static const struct {
     DIES | B(STANDBY_SYNCING) | B(SYNCHRONISED) | B(PRIMARY_LOST)
 #define KMR_PHASE_TO_STANDBY_SYNCING                                          \
     DIES | B(SYNCHRONISED) | B(PRIMARY_LOST)
-#define KMR_PHASE_TO_SYNCHRONISED DIES | B(PRIMARY_LOST) | B(TAKING_OVER)
-#define KMR_PHASE_TO_PRIMARY_LOST DIES | B(TAKING_OVER)
+#define KMR_PHASE_TO_SYNCHRONISED DIES | B(PRIMARY_LOST) | B(CLAIMED)
+#define KMR_PHASE_TO_PRIMARY_LOST DIES | B(CLAIMED)
+#define KMR_PHASE_TO_CLAIMED DIES | B(TAKING_OVER)
 #define KMR_PHASE_TO_TAKING_OVER DIES | B(SOLO)
 #define KMR_PHASE_TO_KILLING B(IDLE) | B(STOPPED)
     /* clang-format on */

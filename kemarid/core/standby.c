@@ -32,8 +32,9 @@ void kmr_standby_invite(struct kmr_step *step)
         refuse(step, event->id, "a claim is under way there");
         return;
     }
-    if (!kmr_inst_is(&pair->record.owner, event->peer) ||
-        pair->record.mode != KMR_MODE_SOLO || pair->record.owner.dead) {
+    if (!kmr_inst_is(&pair->agreed.record.owner, event->peer) ||
+        pair->agreed.record.mode != KMR_MODE_SOLO ||
+        pair->agreed.record.owner.dead) {
         refuse(step, event->id, "the inviter is not the owner there");
         return;
     }
@@ -116,6 +117,7 @@ void kmr_standby_engine(struct kmr_step *step)
         break;
     case KMR_ENGINE_NONE:
     case KMR_ENGINE_PREPARING:
+    case KMR_ENGINE_IN_STEP:
     case KMR_ENGINE_PROTECTED:
     case KMR_ENGINE_HOLDING:
     case KMR_ENGINE_HANDING_OVER:
@@ -133,48 +135,60 @@ static bool in_step(const struct kmr_pair *pair)
            pair->phase == KMR_PHASE_PRIMARY_LOST;
 }
 
-static void take_over(struct kmr_step *step)
+static void claimed(struct kmr_step *step)
 {
-    struct kmr_pair *pair = step->pair;
-
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
-    kmr_step_move(step, KMR_PHASE_TAKING_OVER,
-                  "claimed: the owner is dead or has handed over");
-    kmr_step_within(step, KMR_ORDER_MS);
-    kmr_step_order(step, KMR_ORDER_TAKEOVER, pair->record.generation);
+    kmr_step_move(step, KMR_PHASE_CLAIMED, "the record names it the owner");
 }
 
-static void consider_lost(struct kmr_step *step)
+/* Why the standby should claim now; NULL: not yet. */
+static const char *why_claim(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
-    const struct kmr_inst *owner = &pair->record.owner;
+    const struct kmr_inst *owner = &pair->agreed.record.owner;
+    const struct kmr_peer *peer = kmr_pair_peer(pair, owner->node);
+
+    if (owner->dead) {
+        return "the owner is dead";
+    }
+    if (owner->frozen) {
+        return "the owner has handed over";
+    }
+    if (pair->takeover_asked) {
+        return "asked by an operator";
+    }
+    if (pair->synced && (!peer || !peer->up)) {
+        return "the owner's node left the cluster";
+    }
+    if (pair->phase != KMR_PHASE_PRIMARY_LOST) {
+        return NULL;
+    }
+    if (step->event->now_ms >= pair->since_ms + KMR_TAKEOVER_MS) {
+        return "the owner is silent";
+    }
+    pair->deadline_ms = pair->since_ms + KMR_TAKEOVER_MS;
+    return NULL;
+}
+
+static void consider_paired(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_inst *owner = &pair->agreed.record.owner;
+    const char *reason = why_claim(step);
     struct kmr_effect *effect;
     enum kmr_gate gate;
 
-    if (pair->record.mode == KMR_MODE_SOLO) {
-        /* Never named in a record: R2 forbids to resume it. */
-        if (owner->dead || kmr_step_expired(step)) {
-            refuse_and_kill(step, "its copy was never recorded as in step");
-        } else if (pair->phase == KMR_PHASE_PRIMARY_LOST &&
-                   pair->deadline_ms == 0) {
-            kmr_step_within(step, KMR_USELESS_MS);
+    if (reason) {
+        gate = kmr_claim_gate(pair, KMR_CLAIM_TAKEOVER);
+        pair->deadline_ms = 0;
+        if (gate != KMR_GATE_OK) {
+            kmr_claim_held(step, KMR_CLAIM_TAKEOVER, gate);
+        } else if (pair->claim != KMR_CLAIM_TAKEOVER) {
+            kmr_text_set(pair->reason, sizeof(pair->reason), reason);
+            kmr_claim_make(step, KMR_CLAIM_TAKEOVER);
         }
-        return;
-    }
-    gate = kmr_step_gate(step, KMR_CLAIM_TAKEOVER);
-    if (gate == KMR_GATE_OK) {
-        if (pair->claim == KMR_CLAIM_NONE) {
-            kmr_step_claim(step, KMR_CLAIM_TAKEOVER);
-        }
-        return;
-    }
-    if (gate == KMR_GATE_NOT_STANDBY) {
-        kmr_step_kill(step, "another standby is recorded");
-        return;
-    }
-    if (pair->phase == KMR_PHASE_PRIMARY_LOST || owner->dead) {
-        kmr_step_held(step, KMR_CLAIM_TAKEOVER, gate);
-    } else if (pair->promote && !pair->handover_asked) {
+    } else if (pair->phase == KMR_PHASE_SYNCHRONISED && pair->promote &&
+               !pair->handover_asked) {
         pair->handover_asked = true;
         effect = kmr_step_effect(step, KMR_EFFECT_HANDOVER);
         kmr_text_set(effect->node, sizeof(effect->node), owner->node);
@@ -182,30 +196,49 @@ static void consider_lost(struct kmr_step *step)
     }
 }
 
+/* In step, but R2: only a standby that a record named may resume. */
+static void consider_unpaired(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    if (pair->agreed.record.owner.dead || kmr_step_expired(step)) {
+        refuse_and_kill(step, "its copy was never recorded as in step");
+    } else if (pair->phase == KMR_PHASE_PRIMARY_LOST &&
+               pair->deadline_ms == 0) {
+        kmr_step_within(step, KMR_USELESS_MS);
+    }
+}
+
 void kmr_standby_consider(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
-    if (kmr_inst_is(&pair->record.owner, pair->instance)) {
-        if (in_step(pair) && !pair->record.owner.dead) {
-            take_over(step);
+    if (kmr_inst_is(&pair->agreed.record.owner, pair->instance)) {
+        if (in_step(pair) && !pair->agreed.record.owner.dead) {
+            claimed(step);
         } else {
             kmr_step_kill(step, "owner by record, but not in step");
         }
         return;
     }
-    if (pair->record.mode == KMR_MODE_DOWN) {
+    if (pair->agreed.record.mode == KMR_MODE_DOWN) {
         kmr_step_kill(step, "the VM was shut down");
         return;
     }
-    if (!kmr_inst_is(&pair->record.owner, pair->peer)) {
+    if (!kmr_inst_is(&pair->agreed.record.owner, pair->peer)) {
         kmr_step_kill(step, "its owner is the owner no more");
         return;
     }
     if (in_step(pair)) {
-        consider_lost(step);
-    } else if (pair->record.owner.dead &&
-               kmr_inst_is(&pair->record.standby, pair->instance)) {
+        if (kmr_inst_is(&pair->agreed.record.standby, pair->instance)) {
+            consider_paired(step);
+        } else if (pair->agreed.record.mode == KMR_MODE_SOLO) {
+            consider_unpaired(step);
+        } else {
+            kmr_step_kill(step, "another standby is recorded");
+        }
+    } else if (pair->agreed.record.owner.dead &&
+               kmr_inst_is(&pair->agreed.record.standby, pair->instance)) {
         /*
          * The acknowledgement is sent when all is received, before the
          * engine says `synchronised`: it holds the checkpoint, and will.
@@ -216,7 +249,7 @@ void kmr_standby_consider(struct kmr_step *step)
         } else if (kmr_step_expired(step)) {
             refuse_and_kill(step, "never became synchronised");
         }
-    } else if (pair->record.owner.dead) {
+    } else if (pair->agreed.record.owner.dead) {
         kmr_step_kill(step, "the primary died before the first checkpoint");
     } else if (kmr_step_expired(step) && pair->order == KMR_ORDER_NONE) {
         refuse_and_kill(step, "no stream in time");
@@ -238,7 +271,7 @@ static void adopted_owner(struct kmr_step *step)
     if (event->role == KMR_ENGINE_ROLE_STANDBY) {
         if (event->engine == KMR_ENGINE_SYNCHRONISED ||
             event->engine == KMR_ENGINE_PRIMARY_LOST) {
-            take_over(step);
+            claimed(step);
         } else if (event->engine == KMR_ENGINE_TAKING_OVER ||
                    event->engine == KMR_ENGINE_RUNNING) {
             kmr_step_move(step, KMR_PHASE_TAKING_OVER, "adopted");
@@ -249,11 +282,16 @@ static void adopted_owner(struct kmr_step *step)
         return;
     }
     kmr_text_set(pair->peer, sizeof(pair->peer), event->peer);
-    if (kmr_inst_is(&pair->record.standby, pair->peer)) {
+    if (kmr_inst_is(&pair->agreed.record.standby, pair->peer)) {
         kmr_text_set(pair->peer_node, sizeof(pair->peer_node),
-                     pair->record.standby.node);
+                     pair->agreed.record.standby.node);
     }
+    /* What was proposed before the restart is not known any more. */
+    pair->proposed = true;
     switch (event->engine) {
+    case KMR_ENGINE_IN_STEP:
+        kmr_step_move(step, KMR_PHASE_IN_STEP, "adopted");
+        break;
     case KMR_ENGINE_PROTECTED:
         kmr_step_move(step, KMR_PHASE_PROTECTED, "adopted");
         break;
@@ -267,7 +305,7 @@ static void adopted_owner(struct kmr_step *step)
         kmr_step_move(step, KMR_PHASE_HANDED_OVER, "adopted");
         effect = kmr_step_effect(step, KMR_EFFECT_FROZEN);
         kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
-        effect->generation = pair->record.generation;
+        effect->generation = pair->agreed.record.generation;
         break;
     case KMR_ENGINE_SYNCING:
         kmr_step_move(step, KMR_PHASE_SYNCING, "adopted");
@@ -295,7 +333,7 @@ void kmr_pair_adopted(struct kmr_step *step)
         kmr_step_kill(step, "another instance than the recorded one");
         return;
     }
-    if (kmr_inst_is(&pair->record.owner, pair->instance)) {
+    if (kmr_inst_is(&pair->agreed.record.owner, pair->instance)) {
         adopted_owner(step);
         return;
     }
@@ -305,7 +343,7 @@ void kmr_pair_adopted(struct kmr_step *step)
     }
     kmr_text_set(pair->peer, sizeof(pair->peer), event->peer);
     kmr_text_set(pair->peer_node, sizeof(pair->peer_node),
-                 pair->record.owner.node);
+                 pair->agreed.record.owner.node);
     if (event->engine == KMR_ENGINE_SYNCHRONISED) {
         kmr_step_move(step, KMR_PHASE_SYNCHRONISED, "adopted");
     } else if (event->engine == KMR_ENGINE_PRIMARY_LOST) {

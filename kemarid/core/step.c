@@ -35,13 +35,14 @@ void kmr_step_move(struct kmr_step *step, enum kmr_phase to, const char *reason)
 
     effect->from = pair->phase;
     effect->to = to;
-    effect->generation = pair->record.generation;
+    effect->generation = pair->agreed.record.generation;
     kmr_text_set(effect->reason, sizeof(effect->reason), reason);
     kmr_text_set(pair->reason, sizeof(pair->reason), reason);
     pair->phase = to;
     pair->since_ms = step->event->now_ms;
     pair->deadline_ms = 0;
     pair->loading = false;
+    pair->takeover_asked = false;
     pair->held = KMR_GATE_OK;
 }
 
@@ -66,7 +67,7 @@ bool kmr_step_expired(const struct kmr_step *step)
 uint64_t kmr_step_next_generation(const struct kmr_step *step)
 {
     const struct kmr_pair *pair = step->pair;
-    uint64_t next = pair->record.generation;
+    uint64_t next = pair->agreed.record.generation;
 
     if (pair->engine_generation > next) {
         next = pair->engine_generation;
@@ -90,130 +91,6 @@ void kmr_step_order(struct kmr_step *step, enum kmr_order order,
     effect->generation = generation;
     kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
     kmr_text_set(effect->peer, sizeof(effect->peer), pair->peer);
-}
-
-/* Ours, as the record names it. */
-static void set_self(const struct kmr_pair *pair, struct kmr_inst *ret_inst)
-{
-    memset(ret_inst, 0, sizeof(*ret_inst));
-    kmr_text_set(ret_inst->node, sizeof(ret_inst->node), pair->node);
-    kmr_text_set(ret_inst->id, sizeof(ret_inst->id), pair->instance);
-    ret_inst->boot = pair->boot;
-}
-
-void kmr_step_claim(struct kmr_step *step, enum kmr_claim claim)
-{
-    struct kmr_pair *pair = step->pair;
-    struct kmr_effect *effect;
-    struct kmr_record *next;
-    const struct kmr_peer *peer;
-
-    if (claim == KMR_CLAIM_BOOT && pair->instance[0] == '\0') {
-        kmr_text_set(pair->instance, sizeof(pair->instance),
-                     step->event->fresh);
-    }
-    pair->claim = claim;
-    pair->claim_base = pair->record.generation;
-    pair->claim_deadline_ms = step->event->now_ms + KMR_CLAIM_MS;
-
-    effect = kmr_step_effect(step, KMR_EFFECT_CLAIM);
-    effect->base = pair->claim_base;
-    kmr_text_set(effect->reason, sizeof(effect->reason), kmr_claim_text(claim));
-    next = &effect->record;
-    next->generation = kmr_step_next_generation(step);
-    switch (claim) {
-    case KMR_CLAIM_NONE:
-        break;
-    case KMR_CLAIM_DOWN:
-        next->mode = KMR_MODE_DOWN;
-        next->owner = pair->record.owner;
-        break;
-    case KMR_CLAIM_TAKEOVER:
-        /* The owner may have told its engine one generation more. */
-        next->generation++;
-        next->mode = KMR_MODE_SOLO;
-        set_self(pair, &next->owner);
-        break;
-    case KMR_CLAIM_BOOT:
-    case KMR_CLAIM_SOLO:
-        next->mode = KMR_MODE_SOLO;
-        set_self(pair, &next->owner);
-        break;
-    case KMR_CLAIM_PAIR:
-        next->mode = KMR_MODE_PAIRED;
-        set_self(pair, &next->owner);
-        kmr_text_set(next->standby.node, sizeof(next->standby.node),
-                     pair->peer_node);
-        kmr_text_set(next->standby.id, sizeof(next->standby.id), pair->peer);
-        peer = kmr_pair_peer(pair, pair->peer_node);
-        next->standby.boot = peer ? peer->boot : 0;
-        break;
-    }
-    effect->generation = next->generation;
-}
-
-enum kmr_gate kmr_step_gate(const struct kmr_step *step, enum kmr_claim claim)
-{
-    const struct kmr_pair *pair = step->pair;
-    enum kmr_gate gate = KMR_GATE_OK;
-
-    switch (claim) {
-    case KMR_CLAIM_NONE:
-    case KMR_CLAIM_DOWN:
-        return KMR_GATE_OK;
-    case KMR_CLAIM_BOOT:
-        gate = kmr_record_may_boot(&pair->record);
-        break;
-    case KMR_CLAIM_PAIR:
-        gate = kmr_record_may_pair(&pair->record, pair->instance);
-        break;
-    case KMR_CLAIM_SOLO:
-        gate = kmr_record_may_go_solo(&pair->record, pair->instance);
-        break;
-    case KMR_CLAIM_TAKEOVER:
-        gate = kmr_record_may_take_over(&pair->record, pair->instance);
-        break;
-    }
-    if (gate != KMR_GATE_OK) {
-        return gate;
-    }
-    if (!pair->quorate) {
-        return KMR_GATE_NO_QUORUM;
-    }
-    return pair->synced ? KMR_GATE_OK : KMR_GATE_NOT_SYNCED;
-}
-
-void kmr_step_held(struct kmr_step *step, enum kmr_claim claim,
-                   enum kmr_gate gate)
-{
-    struct kmr_pair *pair = step->pair;
-    char text[KMR_REASON_MAX] = "can't ";
-    const char *node = NULL;
-
-    if (pair->held == gate) {
-        return;
-    }
-    pair->held = gate;
-    if (gate == KMR_GATE_OWNER_ALIVE) {
-        node = pair->record.owner.node;
-    } else if (gate == KMR_GATE_STANDBY_ALIVE) {
-        node = pair->record.standby.node;
-    }
-    kmr_text_add(text, sizeof(text), kmr_claim_text(claim));
-    kmr_text_add(text, sizeof(text), ": ");
-    kmr_text_add(text, sizeof(text), kmr_gate_text(gate));
-    if (node) {
-        const struct kmr_peer *peer = kmr_pair_peer(pair, node);
-
-        kmr_text_add(text, sizeof(text), " (node ");
-        kmr_text_add(text, sizeof(text), node);
-        kmr_text_add(text, sizeof(text),
-                     peer && peer->present
-                         ? ")"
-                         : " is not in the group and not fenced)");
-    }
-    kmr_text_set(pair->reason, sizeof(pair->reason), text);
-    kmr_step_note(step, text);
 }
 
 void kmr_step_kill(struct kmr_step *step, const char *reason)

@@ -142,8 +142,41 @@ static void walk_inst(struct walk *walk, struct kmr_inst *inst)
     walk_name(walk, inst->node, sizeof(inst->node), true);
     walk_uuid(walk, inst->id, true);
     walk_u64(walk, &inst->boot);
+    walk_u64(walk, &inst->until);
     walk_bool(walk, &inst->dead);
     walk_bool(walk, &inst->frozen);
+}
+
+/* A list ends with its first empty entry: only what is used is sent. */
+static void walk_earlier(struct walk *walk, struct kmr_record *record)
+{
+    uint8_t count = 0;
+
+    while (walk->out && count < KMR_EARLIER_MAX &&
+           record->earlier[count].id[0] != '\0') {
+        count++;
+    }
+    walk_u8(walk, &count);
+    if (count > KMR_EARLIER_MAX) {
+        walk->bad = true;
+    }
+    for (unsigned i = 0; !walk->bad && i < count; i++) {
+        walk_inst(walk, &record->earlier[i]);
+    }
+}
+
+static void walk_voters(struct walk *walk, struct kmr_record *record)
+{
+    uint8_t count = walk->out ? (uint8_t)kmr_record_voters(record) : 0;
+
+    walk_u8(walk, &count);
+    if (count > KMR_VOTERS_MAX) {
+        walk->bad = true;
+    }
+    for (unsigned i = 0; !walk->bad && i < count; i++) {
+        walk_name(walk, record->voters[i].node, KMR_NODE_MAX, false);
+        walk_uuid(walk, record->voters[i].id, false);
+    }
 }
 
 static void walk_record(struct walk *walk, struct kmr_record *record)
@@ -159,6 +192,44 @@ static void walk_record(struct walk *walk, struct kmr_record *record)
     record->mode = (enum kmr_mode)mode;
     walk_inst(walk, &record->owner);
     walk_inst(walk, &record->standby);
+    walk_earlier(walk, record);
+    walk_voters(walk, record);
+}
+
+static void walk_ballot(struct walk *walk, struct kmr_ballot *ballot)
+{
+    walk_u32(walk, &ballot->round);
+    walk_uuid(walk, ballot->id, ballot->round == 0);
+}
+
+static void walk_paxos(struct walk *walk, struct kmr_paxos *paxos)
+{
+    uint8_t kind = (uint8_t)paxos->kind;
+
+    walk_u8(walk, &kind);
+    walk_u64(walk, &paxos->generation);
+    if (kind >= KMR_PAXOS_COUNT || paxos->generation == 0) {
+        walk->bad = true;
+        return;
+    }
+    paxos->kind = (enum kmr_paxos_kind)kind;
+    walk_ballot(walk, &paxos->ballot);
+    walk_ballot(walk, &paxos->other);
+    walk_uuid(walk, paxos->id, true);
+    walk_u64(walk, &paxos->writes);
+    if (paxos->kind == KMR_PAXOS_PREPARE) {
+        walk_record(walk, &paxos->base);
+        for (unsigned i = 0; i < kmr_record_voters(&paxos->base); i++) {
+            walk_u64(walk, &paxos->seen[i]);
+        }
+    } else if (paxos->kind == KMR_PAXOS_ACCEPT ||
+               paxos->kind == KMR_PAXOS_DECIDED ||
+               (paxos->kind == KMR_PAXOS_PROMISE && paxos->other.round != 0)) {
+        walk_record(walk, &paxos->value);
+        if (paxos->value.generation != paxos->generation) {
+            walk->bad = true;
+        }
+    }
 }
 
 static void walk_quantiles(struct walk *walk, struct kmr_quantiles *values)
@@ -180,6 +251,7 @@ static void walk_pair(struct walk *walk, struct kmr_pair_status *pair)
     walk_uuid(walk, pair->instance, true);
     walk_text(walk, pair->reason, sizeof(pair->reason));
     walk_record(walk, &pair->record);
+    walk_uuid(walk, pair->voter, true);
     walk_u32(walk, &pair->progress);
     walk_u64(walk, &pair->checkpoints);
     walk_u64(walk, &pair->lag_ms);
@@ -210,9 +282,8 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
     case KMR_MSG_STATUS:
     case KMR_MSG_COUNT:
         break;
-    case KMR_MSG_CLAIM:
-        walk_u64(walk, &msg->base);
-        walk_record(walk, &msg->record);
+    case KMR_MSG_PAXOS:
+        walk_paxos(walk, &msg->paxos);
         break;
     case KMR_MSG_FROZEN:
         walk_uuid(walk, msg->id, false);
@@ -225,6 +296,7 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         walk_text(walk, msg->reason, sizeof(msg->reason));
         break;
     case KMR_MSG_HANDOVER:
+    case KMR_MSG_TAKEOVER:
         walk_text(walk, msg->reason, sizeof(msg->reason));
         break;
     case KMR_MSG_INVITE:

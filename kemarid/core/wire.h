@@ -19,7 +19,7 @@
 #include "core/pair.h"
 
 #define KMR_WIRE_MAGIC 0x4b4d5244u
-#define KMR_WIRE_VERSION 1
+#define KMR_WIRE_VERSION 2
 #define KMR_WIRE_MAX (512u * 1024)     /* bytes of a message */
 #define KMR_WIRE_XML_MAX (384u * 1024) /* bytes of an XML */
 #define KMR_WIRE_PAIRS_MAX 32          /* pairs in one STATUS */
@@ -27,7 +27,7 @@
 
 #define KMR_MSGS(X)                                                \
     X(STATUS, "status") /* pairs of the sender; `last`: the end */ \
-    X(CLAIM, "claim")                                              \
+    X(PAXOS, "paxos")   /* consensus.h */                          \
     X(DEATH, "death")                                              \
     X(FROZEN, "frozen")                                            \
     X(INVITE, "invite")                                            \
@@ -35,6 +35,7 @@
     X(REFUSE, "refuse")                                            \
     X(DROP, "drop")                                                \
     X(HANDOVER, "handover")                                        \
+    X(TAKEOVER, "takeover")                                        \
     X(EVENT, "event") /* a transition, for `kemarictl events` */
 
 enum kmr_msg_type {
@@ -56,7 +57,8 @@ struct kmr_pair_status {
     char instance[KMR_UUID_MAX];
     char reason[KMR_REASON_MAX];
     struct kmr_record record;
-    uint32_t progress; /* percent */
+    char voter[KMR_UUID_MAX]; /* the id of its state file, or "" */
+    uint32_t progress;        /* percent */
     uint64_t checkpoints, lag_ms;
     struct kmr_quantiles freeze_us, ack_us;
 };
@@ -69,8 +71,8 @@ struct kmr_msg {
     char id[KMR_UUID_MAX];
     char peer[KMR_UUID_MAX];
     char target[KMR_NODE_MAX];
-    uint64_t generation, base;
-    struct kmr_record record;
+    uint64_t generation;
+    struct kmr_paxos paxos;
     char reason[KMR_REASON_MAX];
     char address[KMR_NODE_MAX]; /* READY: "tcp:ADDR:PORT" */
     const char *xml;            /* INVITE; not NUL-terminated when decoded */

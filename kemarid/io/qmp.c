@@ -326,6 +326,13 @@ int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text, size_t size)
                    json_pack("{s:s}", "uri", uri), ret_text, size);
 }
 
+int kmr_qmp_confirm(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size)
+{
+    return command("x-kemari-confirm", order_args(instance, generation),
+                   ret_text, size);
+}
+
 int kmr_qmp_release(const char *instance, uint64_t generation, char *ret_text,
                     size_t size)
 {

@@ -86,6 +86,8 @@ int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
 int kmr_qmp_set_capability(char *ret_text, size_t size); /* x-kemari: true */
 int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text,
                     size_t size); /* `migrate` or `migrate-incoming` */
+int kmr_qmp_confirm(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size);
 int kmr_qmp_release(const char *instance, uint64_t generation, char *ret_text,
                     size_t size);
 int kmr_qmp_takeover(const char *instance, uint64_t generation, char *ret_text,

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <corosync/cmap.h>
 #include <corosync/corotypes.h>
 #include <corosync/quorum.h>
 #include <qb/qbdefs.h>
@@ -17,29 +19,46 @@ struct kmr_quorum {
     quorum_handle_t handle;
     int fd; /* -1: not connected */
     qb_loop_timer_handle timer;
-    bool quorate;
 };
 
 static void try_connect(void *data);
 
-static void tell(struct kmr_quorum *quorum, bool quorate)
+/* Entries of corosync's node list; 0: it has none, or can't be asked. */
+static unsigned count_listed(void)
 {
-    if (quorum->quorate != quorate) {
-        quorum->quorate = quorate;
-        quorum->cb(quorate, quorum->user);
+    char key[CMAP_KEYNAME_MAXLEN + 1];
+    cmap_iter_handle_t iter;
+    cmap_handle_t cmap;
+    unsigned count = 0;
+
+    if (cmap_initialize(&cmap) != CS_OK) {
+        return 0;
     }
+    if (cmap_iter_init(cmap, "nodelist.node.", &iter) == CS_OK) {
+        while (cmap_iter_next(cmap, iter, key, NULL, NULL) == CS_OK) {
+            const char *dot = strrchr(key, '.');
+
+            count += strcmp(dot, ".nodeid") == 0;
+        }
+        cmap_iter_finalize(cmap, iter);
+    }
+    cmap_finalize(cmap);
+    return count;
 }
 
 static void notify(quorum_handle_t handle, uint32_t quorate, uint64_t ring_seq,
                    uint32_t entries, uint32_t *list)
 {
     const void *context = NULL;
+    const struct kmr_quorum *quorum;
 
     (void)ring_seq;
-    (void)entries;
-    (void)list;
     if (quorum_context_get(handle, &context) == CS_OK && context) {
-        tell((struct kmr_quorum *)(uintptr_t)context, quorate != 0);
+        quorum = context;
+        quorum->cb(quorate != 0, list,
+                   entries < KMR_QUORUM_NODES_MAX ? entries
+                                                  : KMR_QUORUM_NODES_MAX,
+                   count_listed(), quorum->user);
     }
 }
 
@@ -68,7 +87,7 @@ static int32_t dispatch(int32_t fd, int32_t revents, void *data)
         quorum_dispatch(quorum->handle, CS_DISPATCH_ALL) != CS_OK) {
         qb_log(LOG_WARNING, "lost corosync's quorum service");
         drop(quorum);
-        tell(quorum, false);
+        quorum->cb(false, NULL, 0, 0, quorum->user);
         retry(quorum);
     }
     return 0;

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@ struct item {
     struct item *next;
     char *name;
     char *text; /* NULL: remove */
+    uint64_t ticket;
+    int err;
 };
 
 struct kmr_statefile {
@@ -24,7 +28,13 @@ struct kmr_statefile {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct item *first;
+    struct item *done; /* the newest first */
+    uint64_t tickets;
     bool end;
+    qb_loop_t *loop;
+    kmr_statefile_cb cb;
+    void *user;
+    int event_fd; /* `done` has something */
 };
 
 static int write_all(int fd, const char *text)
@@ -68,7 +78,7 @@ static int replace(int folder, const char *name, const char *text)
     return err;
 }
 
-static void write_item(struct kmr_statefile *files, const struct item *item)
+static void write_item(struct kmr_statefile *files, struct item *item)
 {
     int folder = open(files->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int err = folder < 0 ? -errno : 0;
@@ -82,6 +92,7 @@ static void write_item(struct kmr_statefile *files, const struct item *item)
     if (err) {
         qb_log(LOG_ERR, "%s/%s: %s", files->folder, item->name, strerror(-err));
     }
+    item->err = err;
     if (folder >= 0) {
         close(folder);
     }
@@ -112,14 +123,64 @@ static void *run(void *arg)
         files->first = item->next;
         pthread_mutex_unlock(&files->lock);
         write_item(files, item);
-        free_item(item);
         pthread_mutex_lock(&files->lock);
+        item->next = files->done;
+        files->done = item;
+        eventfd_write(files->event_fd, 1);
     }
     pthread_mutex_unlock(&files->lock);
     return NULL;
 }
 
-int kmr_statefile_new(const char *folder, struct kmr_statefile **ret_files)
+static int32_t on_done(int32_t fd, int32_t revents, void *data)
+{
+    struct kmr_statefile *files = data;
+    struct item *done, *oldest = NULL;
+    eventfd_t value;
+
+    (void)revents;
+    eventfd_read(fd, &value);
+    pthread_mutex_lock(&files->lock);
+    done = files->done;
+    files->done = NULL;
+    pthread_mutex_unlock(&files->lock);
+    while (done) {
+        struct item *item = done;
+
+        done = item->next;
+        item->next = oldest;
+        oldest = item;
+    }
+    while (oldest) {
+        struct item *item = oldest;
+
+        oldest = item->next;
+        if (files->cb) {
+            files->cb(item->name, item->ticket, item->err, files->user);
+        }
+        free_item(item);
+    }
+    return 0;
+}
+
+static void free_files(struct kmr_statefile *files)
+{
+    if (files->event_fd >= 0) {
+        qb_loop_poll_del(files->loop, files->event_fd);
+        close(files->event_fd);
+    }
+    while (files->done) {
+        struct item *item = files->done;
+
+        files->done = item->next;
+        free_item(item);
+    }
+    free(files->folder);
+    free(files);
+}
+
+int kmr_statefile_new(const char *folder, qb_loop_t *loop, kmr_statefile_cb cb,
+                      void *user, struct kmr_statefile **ret_files)
 {
     struct kmr_statefile *files = calloc(1, sizeof(*files));
     int err;
@@ -127,14 +188,23 @@ int kmr_statefile_new(const char *folder, struct kmr_statefile **ret_files)
     if (!files) {
         return -ENOMEM;
     }
+    files->loop = loop;
+    files->cb = cb;
+    files->user = user;
     files->folder = strdup(folder);
+    files->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&files->lock, NULL);
     pthread_cond_init(&files->wake, NULL);
-    err = files->folder ? pthread_create(&files->thread, NULL, run, files)
-                        : ENOMEM;
+    err = files->event_fd < 0 ? errno : files->folder ? 0 : ENOMEM;
+    if (!err) {
+        err = -qb_loop_poll_add(loop, QB_LOOP_HIGH, files->event_fd, POLLIN,
+                                files, on_done);
+    }
+    if (!err) {
+        err = pthread_create(&files->thread, NULL, run, files);
+    }
     if (err) {
-        free(files->folder);
-        free(files);
+        free_files(files);
         return -err;
     }
     *ret_files = files;
@@ -151,12 +221,11 @@ void kmr_statefile_free(struct kmr_statefile *files)
     pthread_cond_signal(&files->wake);
     pthread_mutex_unlock(&files->lock);
     pthread_join(files->thread, NULL);
-    free(files->folder);
-    free(files);
+    free_files(files);
 }
 
 int kmr_statefile_write(struct kmr_statefile *files, const char *name,
-                        const char *text)
+                        const char *text, uint64_t *ret_ticket)
 {
     struct item *item = calloc(1, sizeof(*item));
     struct item **at;
@@ -172,6 +241,10 @@ int kmr_statefile_write(struct kmr_statefile *files, const char *name,
         return -E2BIG;
     }
     pthread_mutex_lock(&files->lock);
+    item->ticket = ++files->tickets;
+    if (ret_ticket) {
+        *ret_ticket = item->ticket;
+    }
     for (at = &files->first; *at; at = &(*at)->next) {
         if (strcmp((*at)->name, name) == 0) {
             break;

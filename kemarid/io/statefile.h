@@ -10,18 +10,31 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#define KMR_STATEFILE_MAX 8192 /* bytes of a text */
+#include <qb/qbloop.h>
+
+#define KMR_STATEFILE_MAX 16384 /* bytes of a text */
 
 struct kmr_statefile;
 
-int kmr_statefile_new(const char *folder, struct kmr_statefile **ret_files);
+/*
+ * Called in the loop's thread. The text of `ticket` is on disk, and so was or
+ * is that of each smaller ticket of this name; or, `err` < 0, it is not.
+ */
+typedef void (*kmr_statefile_cb)(const char *name, uint64_t ticket, int err,
+                                 void *user);
+
+/* `cb` may be NULL. 0 or -errno. */
+int kmr_statefile_new(const char *folder, qb_loop_t *loop, kmr_statefile_cb cb,
+                      void *user, struct kmr_statefile **ret_files);
 /* Waits for what is still to be written. NULL is allowed. */
 void kmr_statefile_free(struct kmr_statefile *files);
 
-/* Text NULL: removes the file. 0, -E2BIG, -ENOMEM. */
+/* Text NULL: removes the file. `ret_ticket` may be NULL; tickets grow. 0,
+ * -E2BIG, -ENOMEM. */
 int kmr_statefile_write(struct kmr_statefile *files, const char *name,
-                        const char *text);
+                        const char *text, uint64_t *ret_ticket);
 
 /* Reads at once. Free the text. 0 or -errno. */
 int kmr_statefile_read(const char *folder, const char *name, char **ret_text);

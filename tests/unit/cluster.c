@@ -53,14 +53,17 @@ static void tell_peers(struct sim *sim, unsigned about)
         }
         snprintf(event.node, sizeof(event.node), "%s", node->name);
         event.boot = node->boot;
-        event.present = node->present;
+        event.present = event.up = node->present;
+        event.up |= node->powered && !node->present;
         event.started = node->pair.want != KMR_WANT_STOPPED;
         event.idle = node->pair.phase == KMR_PHASE_IDLE;
         step(sim, i, &event);
         if (node->present) {
             memset(&event, 0, sizeof(event));
             event.type = KMR_EVENT_RECORD;
-            event.record = node->pair.record;
+            snprintf(event.node, sizeof(event.node), "%s", node->name);
+            memcpy(event.id, node->pair.agreed.id, sizeof(event.id));
+            event.record = node->pair.agreed.record;
             step(sim, i, &event);
         }
     }
@@ -137,6 +140,13 @@ static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
         if (!peer->loads_slowly) {
             sim_engine(sim, index_of(sim, peer), KMR_ENGINE_SYNCHRONISED, "");
         }
+        sim_engine(sim, index, KMR_ENGINE_IN_STEP, "");
+        return;
+    case KMR_ORDER_CONFIRM:
+        assert_true(eff->generation > qemu->generation);
+        assert_int_equal(qemu->state, KMR_ENGINE_IN_STEP);
+        qemu->generation = eff->generation;
+        done(sim, index, eff, true, "");
         sim_engine(sim, index, KMR_ENGINE_PROTECTED, "");
         return;
     case KMR_ORDER_RELEASE:
@@ -202,10 +212,9 @@ static void effect(struct sim *sim, unsigned index,
             sim_kill_qemu(sim, index);
         }
         return;
-    case KMR_EFFECT_CLAIM:
-        msg.type = KMR_MSG_CLAIM;
-        msg.base = eff->base;
-        msg.record = eff->record;
+    case KMR_EFFECT_SEND:
+        msg.type = KMR_MSG_PAXOS;
+        msg.paxos = eff->paxos;
         break;
     case KMR_EFFECT_DEATH:
         msg.type = KMR_MSG_DEATH;
@@ -271,8 +280,7 @@ static void step(struct sim *sim, unsigned index, struct kmr_event *event)
     }
 }
 
-static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg,
-                    unsigned from)
+static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg)
 {
     struct kmr_event event = { .type = KMR_EVENT_TICK };
 
@@ -282,11 +290,9 @@ static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg,
     snprintf(event.node, sizeof(event.node), "%s", msg->node);
     event.generation = msg->generation;
     switch (msg->type) {
-    case KMR_MSG_CLAIM:
-        event.type = KMR_EVENT_CLAIMED;
-        event.flag = from == index;
-        event.base = msg->base;
-        event.record = msg->record;
+    case KMR_MSG_PAXOS:
+        event.type = KMR_EVENT_PAXOS;
+        event.paxos = msg->paxos;
         break;
     case KMR_MSG_DEATH:
         event.type = KMR_EVENT_DEAD;
@@ -312,11 +318,10 @@ static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg,
     case KMR_MSG_HANDOVER:
         event.type = KMR_EVENT_HANDOVER;
         break;
-    case KMR_MSG_STATUS:
-        if (index == 0) {
-            tell_peers(sim, from);
-        }
-        return;
+    case KMR_MSG_TAKEOVER:
+        event.type = KMR_EVENT_TAKEOVER;
+        break;
+    case KMR_MSG_STATUS: /* drain() has it */
     case KMR_MSG_EVENT:
     case KMR_MSG_COUNT:
         return;
@@ -337,7 +342,7 @@ static void drain(struct sim *sim)
         }
         for (unsigned i = 0; i < SIM_NODES; i++) {
             if (sim->nodes[i].present) {
-                deliver(sim, i, &msg.msg, msg.from);
+                deliver(sim, i, &msg.msg);
             }
         }
     }
@@ -436,7 +441,8 @@ void sim_kill_qemu(struct sim *sim, unsigned index)
         sim_engine(sim, index_of(sim, peer), KMR_ENGINE_PRIMARY_LOST,
                    "connection reset");
     } else if (peer && role == KMR_ENGINE_ROLE_STANDBY &&
-               peer->qemu.state == KMR_ENGINE_PROTECTED) {
+               (peer->qemu.state == KMR_ENGINE_PROTECTED ||
+                peer->qemu.state == KMR_ENGINE_IN_STEP)) {
         sim_engine(sim, index_of(sim, peer), KMR_ENGINE_HOLDING,
                    "connection reset");
     }
@@ -446,17 +452,40 @@ void sim_kill_qemu(struct sim *sim, unsigned index)
     }
 }
 
+static void tell_cluster(struct sim *sim)
+{
+    unsigned named = 0, there = 0;
+
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        named += sim->nodes[i].name[0] != '\0';
+        there += sim->nodes[i].present;
+    }
+    for (unsigned i = 0; i < SIM_NODES; i++) {
+        struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
+
+        event.quorate = sim->nodes[i].quorate;
+        event.synced = true;
+        event.nodes = named;
+        event.there = there;
+        if (sim->nodes[i].present) {
+            step(sim, i, &event);
+        }
+    }
+}
+
 static void leave(struct sim *sim, unsigned index)
 {
     drain(sim);
     sim->nodes[index].present = false;
     tell_peers(sim, index);
+    tell_cluster(sim);
     drain(sim);
 }
 
 void sim_power_cut(struct sim *sim, unsigned index)
 {
     sim->nodes[index].present = false;
+    sim->nodes[index].powered = false;
     sim_kill_qemu(sim, index);
     leave(sim, index);
 }
@@ -464,28 +493,37 @@ void sim_power_cut(struct sim *sim, unsigned index)
 static void join(struct sim *sim, unsigned index)
 {
     struct sim_node *node = &sim->nodes[index];
-    struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
 
-    node->present = true;
+    node->present = node->powered = true;
     for (unsigned i = 0; i < SIM_NODES; i++) {
         if (sim->nodes[i].name[0]) {
             tell_peers(sim, i);
         }
     }
-    event.quorate = node->quorate = true;
-    event.synced = true;
-    step(sim, index, &event);
+    node->quorate = true;
+    tell_cluster(sim);
     drain(sim);
+}
+
+/* What is on disk; the rest is forgotten. */
+static void from_file(struct kmr_pair *pair, const struct kmr_consensus *old)
+{
+    pair->agreed.record = old->record;
+    pair->agreed.writes = old->writes;
+    pair->agreed.promised = old->promised;
+    pair->agreed.accepted = old->accepted;
+    pair->agreed.value = old->value;
+    memcpy(pair->agreed.id, old->id, sizeof(old->id));
 }
 
 void sim_boot(struct sim *sim, unsigned index)
 {
     struct sim_node *node = &sim->nodes[index];
-    struct kmr_record record = node->pair.record;
+    struct kmr_consensus old = node->pair.agreed;
 
     node->boot++;
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
-    node->pair.record = record; /* from its state file */
+    from_file(&node->pair, &old);
     join(sim, index);
 }
 
@@ -500,7 +538,7 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
     struct kmr_pair old = node->pair;
 
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
-    node->pair.record = old.record;
+    from_file(&node->pair, &old.agreed);
     node->pair.want = old.want;
     node->pair.phase =
         old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
@@ -513,16 +551,6 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
     join(sim, index);
 }
 
-void sim_quorum(struct sim *sim, unsigned node, bool quorate)
-{
-    struct kmr_event event = { .type = KMR_EVENT_CLUSTER };
-
-    event.quorate = sim->nodes[node].quorate = quorate;
-    event.synced = true;
-    step(sim, node, &event);
-    drain(sim);
-}
-
 void sim_init(struct sim *sim, unsigned nodes)
 {
     memset(sim, 0, sizeof(*sim));
@@ -533,6 +561,7 @@ void sim_init(struct sim *sim, unsigned nodes)
         snprintf(node->name, sizeof(node->name), "node%u", i + 1);
         node->boot = 100 + i;
         kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
+        node->powered = true;
     }
     for (unsigned i = 0; i < nodes; i++) {
         join(sim, i);
@@ -548,14 +577,22 @@ void sim_protect(struct sim *sim)
     sim_run(sim, 1000);
     assert_int_equal(sim->nodes[0].pair.phase, KMR_PHASE_PROTECTED);
     assert_int_equal(sim->nodes[1].pair.phase, KMR_PHASE_SYNCHRONISED);
-    assert_int_equal(sim->nodes[2].pair.record.mode,
+    assert_int_equal(sim->nodes[2].pair.agreed.record.mode,
                      sim->nodes[2].name[0] ? KMR_MODE_PAIRED : KMR_MODE_NONE);
     sim->trace[0] = '\0';
 }
 
 void sim_expect(struct sim *sim, const char *expected)
 {
-    if (strcmp(sim->trace, expected) != 0) {
+    const char *update = getenv("KMR_TRACES");
+
+    if (update) {
+        FILE *file = fopen(update, "a");
+
+        assert_non_null(file);
+        fprintf(file, "%s----\n", sim->trace);
+        fclose(file);
+    } else if (strcmp(sim->trace, expected) != 0) {
         fail_msg("\n---- expected\n%s---- got\n%s----\n", expected, sim->trace);
     }
     sim->trace[0] = '\0';

@@ -29,6 +29,7 @@ struct sim_qemu {
 struct sim_node {
     char name[16];
     uint64_t boot;
+    bool powered;
     bool present; /* in the group */
     bool quorate;
     bool mute; /* orders are not answered */
@@ -69,7 +70,6 @@ void sim_power_cut(struct sim *sim, unsigned node);
 void sim_boot(struct sim *sim, unsigned node);
 void sim_kemarid_dies(struct sim *sim, unsigned node);
 void sim_kemarid_back(struct sim *sim, unsigned node);
-void sim_quorum(struct sim *sim, unsigned node, bool quorate);
 /* Fails the test with both texts when they differ; empties the trace. */
 void sim_expect(struct sim *sim, const char *expected);
 /* Boots on node 0 and protects by node 1; empties the trace. */

@@ -12,7 +12,7 @@ tests_unit_libkmrio_a_SOURCES = $(kemari_io_sources)
 tests_unit_libkmrio_a_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_libkmrio_a_CFLAGS = $(AM_CFLAGS) $(ALL_LIB_CFLAGS)
 io_test_libs = tests/unit/libkmrio.a $(QB_LIBS) $(CPG_LIBS) \
-	$(QUORUM_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) \
+	$(QUORUM_LIBS) $(CMAP_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) \
 	$(JANSSON_LIBS) $(UUID_LIBS) $(FENCING_LIBS) $(CMOCKA_LIBS) -lpthread
 io_test_cflags = $(AM_CFLAGS) $(ALL_LIB_CFLAGS) $(CMOCKA_CFLAGS)
 
@@ -55,7 +55,7 @@ check_PROGRAMS += tests/unit/test_cpg
 tests_unit_test_cpg_SOURCES = tests/unit/test_cpg.c tests/unit/loop_help.h \
 	kemarid/io/cpg.c kemarid/io/quorum.c
 tests_unit_test_cpg_CFLAGS = $(io_test_cflags)
-tests_unit_test_cpg_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(QB_LIBS) \
+tests_unit_test_cpg_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(QB_LIBS) \
 	$(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_pair tests/unit/test_wire

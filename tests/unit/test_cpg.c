@@ -55,20 +55,26 @@ static void on_members(const uint32_t *nodeids, unsigned count, void *user)
     member_count = count;
 }
 
-static void on_connected(bool up, uint32_t id, void *user)
+static uint32_t up;
+static unsigned listed;
+
+static void on_connected(bool connected, uint32_t id, void *user)
 {
     (void)user;
     nodeid = id;
-    if (!up) {
+    if (!connected) {
         losses++;
         member_count = 0;
     }
 }
 
-static void on_quorum(bool is_quorate, void *user)
+static void on_quorum(bool is_quorate, const uint32_t *nodeids, unsigned count,
+                      unsigned nodes_listed, void *user)
 {
     (void)user;
     quorate = is_quorate;
+    up = count == 1 ? nodeids[0] : 0;
+    listed = nodes_listed;
 }
 
 static bool one_member(void *arg)
@@ -100,6 +106,8 @@ static void test_order(void **state)
     (void)state;
     assert_true(run_until(loop, one_member, NULL, 10000));
     assert_true(nodeid != 0);
+    assert_int_equal(up, nodeid);
+    assert_int_equal(listed, 1);
     for (unsigned i = 0; i < want; i++) {
         int err = send_number(i);
 

@@ -31,6 +31,46 @@ static void fill_record(struct kmr_record *record)
     record->standby.dead = true;
 }
 
+static void fill_voters(struct kmr_record *record)
+{
+    strcpy(record->earlier[0].node, "node3");
+    strcpy(record->earlier[0].id, UUID_B);
+    record->earlier[0].until = 12;
+    for (int i = 0; i < KMR_VOTERS_MAX; i++) {
+        snprintf(record->voters[i].node, KMR_NODE_MAX, "node%d", i);
+        strcpy(record->voters[i].id, UUID_A);
+    }
+}
+
+static void fill_paxos(struct kmr_paxos *paxos, enum kmr_paxos_kind kind)
+{
+    memset(paxos, 0, sizeof(*paxos));
+    paxos->kind = kind;
+    paxos->generation = UINT64_MAX - 1;
+    paxos->ballot.round = 7;
+    strcpy(paxos->ballot.id, UUID_A);
+    if (kind == KMR_PAXOS_PREPARE) {
+        fill_record(&paxos->base);
+        fill_voters(&paxos->base);
+        for (int i = 0; i < KMR_VOTERS_MAX; i++) {
+            paxos->seen[i] = (uint64_t)i << 40;
+        }
+        return;
+    }
+    if (kind == KMR_PAXOS_PROMISE || kind == KMR_PAXOS_REJECT) {
+        paxos->other.round = UINT32_MAX;
+        strcpy(paxos->other.id, UUID_B);
+    }
+    if (kind == KMR_PAXOS_PROMISE || kind == KMR_PAXOS_ACCEPTED) {
+        strcpy(paxos->id, UUID_B);
+        paxos->writes = 99;
+    }
+    if (kind != KMR_PAXOS_REJECT && kind != KMR_PAXOS_ACCEPTED) {
+        fill_record(&paxos->value);
+        fill_voters(&paxos->value);
+    }
+}
+
 static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
 {
     static const char xml[] = "<domain>\n\0bytes</domain>";
@@ -44,8 +84,7 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
     strcpy(msg->peer, UUID_B);
     strcpy(msg->target, "node2");
     msg->generation = 41;
-    msg->base = 40;
-    fill_record(&msg->record);
+    fill_paxos(&msg->paxos, KMR_PAXOS_PROMISE);
     strcpy(msg->reason, "because of \"that\"");
     strcpy(msg->address, "tcp:10.77.2.12:49300");
     msg->xml = xml;
@@ -100,14 +139,32 @@ static void test_there_and_back(void **state)
             assert_int_equal(got.xml_len, msg.xml_len);
             assert_memory_equal(got.xml, msg.xml, msg.xml_len);
         }
-        if (type == KMR_MSG_CLAIM) {
-            assert_int_equal(got.base, 40);
-            assert_true(got.record.owner.frozen && got.record.standby.dead);
+        if (type == KMR_MSG_PAXOS) {
+            assert_memory_equal(&got.paxos, &msg.paxos, sizeof(msg.paxos));
         }
         if (type == KMR_MSG_STATUS) {
             assert_int_equal(got.count, 2);
             assert_string_equal(got.pairs[1].vm, "vm1");
             assert_true(got.pairs[1].ack_us.max == 1ULL << 40);
+        }
+    }
+}
+
+static void test_paxos(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KMR_PAXOS_COUNT; kind++) {
+        struct kmr_msg msg, got = { .pairs = decoded_pairs };
+        size_t len;
+
+        fill(&msg, KMR_MSG_PAXOS);
+        fill_paxos(&msg.paxos, (enum kmr_paxos_kind)kind);
+        len = kmr_wire_encode(&msg, buf, sizeof(buf));
+        assert_true(len > KMR_WIRE_HEADER);
+        assert_true(kmr_wire_decode(buf, len, &got));
+        assert_memory_equal(&got.paxos, &msg.paxos, sizeof(msg.paxos));
+        for (size_t cut = 0; cut < len; cut++) {
+            assert_false(decodes(buf, cut));
         }
     }
 }
@@ -230,9 +287,9 @@ static void test_limits(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_bent),           cmocka_unit_test(test_random),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_paxos),
+        cmocka_unit_test(test_lengths),        cmocka_unit_test(test_bent),
+        cmocka_unit_test(test_random),         cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
