@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/nodefence.h"
 #include "ctl.h"
 #include "io/ipc.h"
 
@@ -34,6 +35,10 @@ static const char usage_text[] =
     "  resync VM        look for a standby now\n"
     "  check FILE.xml   can this domain be protected, and by this host?\n"
     "  health           of this node\n"
+    "  fence NODE [--action=reboot|off] [--confirm-ms=N] [--leave-ms=N]\n"
+    "                   have its kemarid end its QEMUs and put it down\n"
+    "  fence --status NODE | fence --list\n"
+    "                   can they be fenced from here?\n"
     "  resource ACTION VM [--config=FILE] [--timeout-ms=N] [NAME=VALUE...]\n"
     "                   what the resource agent calls\n"
     "exit codes: 0 done, 1 failed, 2 usage, 3 no kemarid; resource: OCF's\n";
@@ -46,7 +51,33 @@ static const struct command {
     { "status", 0, 1 },   { "watch", 0, 1 },    { "events", 0, 1 },
     { "handover", 1, 1 }, { "takeover", 1, 1 }, { "resync", 1, 1 },
     { "check", 1, 1 },    { "health", 0, 0 },   { "resource", 2, 60 },
+    { "fence", 0, 1 },
 };
+
+/* Options of one command; kemarid knows those with a value as plain words. */
+static const struct {
+    const char *command, *option;
+} options[] = {
+    { "resource", "--config=" }, { "resource", "--timeout-ms=" },
+    { "fence", "--action=" },    { "fence", "--confirm-ms=" },
+    { "fence", "--leave-ms=" },  { "fence", "--status" },
+    { "fence", "--list" },
+};
+
+static bool is_option_of(const struct command *command, const char *word)
+{
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        const char *name = options[i].option;
+        size_t len = strlen(name);
+
+        if (strcmp(options[i].command, command->name) == 0 &&
+            strncmp(name, word, len) == 0 &&
+            (name[len - 1] == '=' || word[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static const struct command *find_command(const char *name)
 {
@@ -77,20 +108,40 @@ static int usage_error(const char *what, const char *word)
     return KMR_CTL_USAGE;
 }
 
-static int timeout_of(int argc, char **argv)
+/* -1: not a time. */
+static int ms_of(int argc, char **argv, const char *name, int otherwise,
+                 int most)
 {
-    const char *text = option(argc, argv, "timeout-ms");
+    const char *text = option(argc, argv, name);
     char *end;
     long ms;
 
     if (!text) {
-        return TIMEOUT_MS;
+        return otherwise;
     }
     errno = 0;
     ms = strtol(text, &end, 10);
-    return errno || end == text || *end || ms < 1 || ms > TIMEOUT_MAX_MS
-               ? -1
-               : (int)ms;
+    return errno || end == text || *end || ms < 1 || ms > most ? -1 : (int)ms;
+}
+
+/* How long an answer may take. */
+static int timeout_of(const char *command, bool asks_only, int argc,
+                      char **argv)
+{
+    int confirm_ms, leave_ms;
+
+    if (strcmp(command, "fence") != 0) {
+        return ms_of(argc, argv, "timeout-ms", TIMEOUT_MS, TIMEOUT_MAX_MS);
+    }
+    confirm_ms = ms_of(argc, argv, "confirm-ms", KMR_FENCE_CONFIRM_MS,
+                       KMR_FENCE_LIMIT_MAX_MS);
+    leave_ms = ms_of(argc, argv, "leave-ms", KMR_FENCE_LEAVE_MS,
+                     KMR_FENCE_LIMIT_MAX_MS);
+    if (confirm_ms < 0 || leave_ms < 0 || asks_only) {
+        return confirm_ms < 0 || leave_ms < 0 ? -1 : TIMEOUT_MS;
+    }
+    /* A node that is back has `leave_ms` once more to say so. */
+    return confirm_ms + 2 * leave_ms + (int)KMR_FENCE_SETTLE_MAX_MS;
 }
 
 static const char *call_error(int err)
@@ -195,6 +246,7 @@ int main(int argc, char **argv)
     struct question q = { 0 };
     const struct command *command = NULL;
     int given = 0, format, code;
+    bool asks_only = false;
 
     for (int i = 1; i < argc; i++) {
         bool is_option = argv[i][0] == '-';
@@ -212,17 +264,15 @@ int main(int argc, char **argv)
             given++;
         } else if (strncmp(argv[i], "--output-as=", 12) == 0) {
             continue; /* ours; kemarid gives data */
-        } else if (!command || strcmp(command->name, "resource") != 0 ||
-                   (strncmp(argv[i], "--config=", 9) != 0 &&
-                    strncmp(argv[i], "--timeout-ms=", 13) != 0)) {
+        } else if (!command || !is_option_of(command, argv[i])) {
             return usage_error("unknown option ", argv[i]);
         }
         if (q.count == WORDS_MAX) {
             return usage_error("too many words", "");
         }
-        /* kemarid knows these two as plain words */
-        if (strncmp(argv[i], "--config=", 9) == 0 ||
-            strncmp(argv[i], "--timeout-ms=", 13) == 0) {
+        asks_only = asks_only || strcmp(argv[i], "--status") == 0 ||
+                    strcmp(argv[i], "--list") == 0;
+        if (is_option && strchr(argv[i], '=')) {
             argv[i] += 2;
         }
         q.words[q.count++] = argv[i];
@@ -234,10 +284,9 @@ int main(int argc, char **argv)
         return usage_error("wrong number of words for ", command->name);
     }
     format = format_of(option(argc, argv, "--output-as"));
-    q.timeout_ms = timeout_of(argc, argv);
+    q.timeout_ms = timeout_of(command->name, asks_only, argc, argv);
     if (format < 0 || q.timeout_ms < 0) {
-        return usage_error(format < 0 ? "unknown format" : "bad --timeout-ms",
-                           "");
+        return usage_error(format < 0 ? "unknown format" : "bad time-out", "");
     }
     q.command = command->name;
     q.format = (enum kmr_ctl_format)format;

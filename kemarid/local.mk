@@ -5,6 +5,7 @@ kemari_core_sources = \
 	kemarid/core/claim.c \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/fact.c \
+	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \
 	kemarid/core/pair.c kemarid/core/pair.h kemarid/core/pair_priv.h \
 	kemarid/core/phase.c \
@@ -19,6 +20,7 @@ kemari_cluster_sources = \
 	kemarid/io/cpg.c kemarid/io/cpg.h \
 	kemarid/io/ipc.c kemarid/io/ipc.h \
 	kemarid/io/log.c kemarid/io/log.h \
+	kemarid/io/members.c kemarid/io/members.h \
 	kemarid/io/quorum.c kemarid/io/quorum.h \
 	kemarid/io/statefile.c kemarid/io/statefile.h
 
@@ -28,6 +30,8 @@ kemarid_kemarid_SOURCES = \
 	kemarid/shell.c kemarid/shell.h \
 	kemarid/shell_cluster.c \
 	kemarid/shell_engine.c \
+	kemarid/shell_fence.c kemarid/shell_fence.h \
+	kemarid/shell_fenced.c \
 	kemarid/shell_request.c \
 	kemarid/shell_state.c \
 	kemarid/shell_status.c \

@@ -139,9 +139,10 @@ static int start(struct kmr_shell *shell)
         (err = kmr_state_load(shell))) {
         return err;
     }
-    /* 3. the cluster */
-    if ((err =
-             kmr_cpg_start(shell->loop, GROUP, &cpg_ops, shell, &shell->cpg)) ||
+    /* 3. the cluster; not after a fencing, until the node has rebooted */
+    if ((err = kmr_shell_fence_start(shell)) ||
+        (!shell->barred && (err = kmr_cpg_start(shell->loop, GROUP, &cpg_ops,
+                                                shell, &shell->cpg))) ||
         (err = kmr_quorum_start(shell->loop, kmr_shell_quorum, shell,
                                 &shell->quorum)) ||
         (err = kmr_fencewatch_start(shell->loop, fabric, &fence_ops, shell,
@@ -154,6 +155,7 @@ static int start(struct kmr_shell *shell)
 
 static void stop(struct kmr_shell *shell)
 {
+    kmr_shell_fence_stop(shell);
     kmr_ipc_stop(shell->ipc);
     kmr_fencewatch_stop(shell->fence);
     kmr_quorum_stop(shell->quorum);

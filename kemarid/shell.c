@@ -313,6 +313,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     }
     kmr_shell_publish(vm);
     kmr_shell_answer(vm);
+    kmr_shell_fence_check(vm->shell);
 }
 
 void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev)

@@ -11,6 +11,8 @@
  *   shell_vm.c        the domain and the process of a VM, libvirt's events
  *   shell_engine.c    orders to its engine
  *   shell_cluster.c   messages, membership, fencing
+ *   shell_fence.c     another node is fenced, by its own kemarid
+ *   shell_fenced.c    this node is fenced
  *   shell_request.c   kemarictl and the agent
  *   shell_status.c    what is shown
  */
@@ -116,6 +118,7 @@ struct kmr_transition {
 };
 
 struct kmr_request; /* an agent's action that is not answered yet */
+struct kmr_shell_fence;
 
 struct kmr_shell {
     qb_loop_t *loop;
@@ -142,7 +145,9 @@ struct kmr_shell {
     qb_loop_timer_handle status_timer;
     uint64_t status_due_ms;
     struct kmr_request *requests;
-    uint8_t *buf;                  /* KMR_WIRE_MAX */
+    struct kmr_shell_fence *nodefence;
+    bool barred;  /* nothing starts on this node until it reboots */
+    uint8_t *buf; /* KMR_WIRE_MAX */
     struct kmr_pair_status *pairs; /* KMR_WIRE_PAIRS_MAX */
     struct kmr_effects effects;
     bool stepping;
@@ -210,6 +215,21 @@ void kmr_shell_quorum(bool quorate, const uint32_t *nodeids, unsigned count,
 unsigned kmr_shell_there(const struct kmr_shell *shell); /* kemarids */
 void kmr_shell_fence_connected(bool up, const char *reason, void *user);
 void kmr_shell_fenced(const struct kmr_fence_event *event, void *user);
+
+/* ---- shell_fence.c, shell_fenced.c ---- */
+int kmr_shell_fence_start(struct kmr_shell *shell); /* after the VMs */
+void kmr_shell_fence_stop(struct kmr_shell *shell);
+void kmr_shell_fence_ask(struct kmr_shell *shell, struct kmr_ipc_client *client,
+                         int argc, const char *const *argv);
+void kmr_shell_fence_message(struct kmr_shell *shell, struct kmr_node *node,
+                             const struct kmr_msg *msg);
+/* A message of any kind, of this boot of that node. */
+void kmr_shell_fence_heard(struct kmr_shell *shell, struct kmr_node *node,
+                           uint64_t boot);
+void kmr_shell_fence_quit(struct kmr_shell *shell, struct kmr_node *node);
+void kmr_shell_fence_lost(struct kmr_shell *shell);
+/* After each step of a pair: was that the last QEMU? */
+void kmr_shell_fence_check(struct kmr_shell *shell);
 
 /* ---- shell_request.c ---- */
 void kmr_shell_request(struct kmr_ipc_client *client, int argc,

@@ -17,6 +17,9 @@ void kmr_shell_send(struct kmr_shell *shell, struct kmr_msg *msg)
     size_t len;
     int err;
 
+    if (!shell->cpg) {
+        return; /* fenced: this node has left for good */
+    }
     kmr_text_set(msg->node, sizeof(msg->node), shell->config.node_name);
     msg->boot = shell->boot;
     len = kmr_wire_encode(msg, shell->buf, KMR_WIRE_MAX);
@@ -178,6 +181,7 @@ void kmr_shell_cpg_connected(bool up, uint32_t nodeid, void *user)
            up ? "joined the group" : "lost");
     shell->nodeid = up ? nodeid : 0;
     if (!up) {
+        kmr_shell_fence_lost(shell);
         kmr_shell_cpg_members(NULL, 0, shell);
     }
 }
@@ -200,6 +204,7 @@ static void left(struct kmr_shell *shell, struct kmr_node *node)
     node->left_wall_us = kmr_wall_us();
     node->fenced_ms = 0;
     qb_log(LOG_NOTICE, "kemarid on %s left the group", node->name);
+    kmr_shell_fence_quit(shell, node);
     for (unsigned i = 0; i < shell->vm_count; i++) {
         tell_peer(shell->vms[i], index);
     }
@@ -437,6 +442,7 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
         kmr_shell_remember(shell, msg);
         return;
     case KMR_MSG_STATUS:
+    case KMR_MSG_FENCE:
     case KMR_MSG_COUNT:
         return;
     }
@@ -463,10 +469,15 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
                nodeid, len);
     } else if (!node || !node->present) {
         qb_log(LOG_WARNING, "a message of node %u, which is not there", nodeid);
-    } else if (msg.type == KMR_MSG_STATUS) {
-        got_status(shell, node, &msg);
     } else {
-        got(shell, &msg);
+        kmr_shell_fence_heard(shell, node, msg.boot);
+        if (msg.type == KMR_MSG_FENCE) {
+            kmr_shell_fence_message(shell, node, &msg);
+        } else if (msg.type == KMR_MSG_STATUS) {
+            got_status(shell, node, &msg);
+        } else {
+            got(shell, &msg);
+        }
     }
     free(pairs);
 }

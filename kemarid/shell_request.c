@@ -420,6 +420,10 @@ void kmr_shell_request(struct kmr_ipc_client *client, int argc,
         reply(client, 3, "unknown action");
         return;
     }
+    if (strcmp(what, "fence") == 0) {
+        kmr_shell_fence_ask(shell, client, argc - 1, argv + 1);
+        return;
+    }
     vm = name ? kmr_shell_vm(shell, name, false) : NULL;
     if (name && !vm) {
         char text[KMR_REASON_MAX];

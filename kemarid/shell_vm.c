@@ -284,6 +284,12 @@ void kmr_vm_create(void *data)
     int err;
 
     vm->again = 0;
+    if (vm->shell->barred) {
+        vm->creating = false;
+        kmr_vm_done(vm, vm->sequence.order, vm->sequence.tag, false, false,
+                    "this node was fenced, nothing starts until it reboots");
+        return;
+    }
     err = derive(vm, &text, &error);
     if (!err) {
         vm->creating = true;

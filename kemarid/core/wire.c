@@ -271,15 +271,43 @@ static void walk_status(struct walk *walk, struct kmr_msg *msg)
     }
 }
 
+static void walk_fence(struct walk *walk, struct kmr_msg *msg)
+{
+    uint8_t step = (uint8_t)msg->step;
+    uint8_t action = (uint8_t)msg->action;
+
+    walk_u8(walk, &step);
+    walk_u8(walk, &action);
+    if (step >= KMR_FENCE_STEP_COUNT || action >= KMR_FENCE_ACTION_COUNT) {
+        walk->bad = true;
+        return;
+    }
+    msg->step = (enum kmr_fence_step)step;
+    msg->action = (enum kmr_fence_action)action;
+    walk_name(walk, msg->target, sizeof(msg->target), false);
+    walk_u64(walk, &msg->target_boot);
+    walk_uuid(walk, msg->id, false);
+    walk_u32(walk, &msg->settle_ms);
+    if (msg->settle_ms > KMR_FENCE_SETTLE_MAX_MS) {
+        walk->bad = true;
+    }
+    walk_text(walk, msg->reason, sizeof(msg->reason));
+}
+
 static void walk_body(struct walk *walk, struct kmr_msg *msg)
 {
     if (msg->type == KMR_MSG_STATUS) {
         walk_status(walk, msg);
         return;
     }
+    if (msg->type == KMR_MSG_FENCE) {
+        walk_fence(walk, msg); /* of a node, not of a VM */
+        return;
+    }
     walk_name(walk, msg->vm, sizeof(msg->vm), false);
     switch (msg->type) {
     case KMR_MSG_STATUS:
+    case KMR_MSG_FENCE:
     case KMR_MSG_COUNT:
         break;
     case KMR_MSG_PAXOS:

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/nodefence.h"
 #include "core/pair.h"
 
 #define KMR_WIRE_MAGIC 0x4b4d5244u
@@ -36,7 +37,8 @@
     X(DROP, "drop")                                                \
     X(HANDOVER, "handover")                                        \
     X(TAKEOVER, "takeover")                                        \
-    X(EVENT, "event") /* a transition, for `kemarictl events` */
+    X(EVENT, "event") /* a transition, for `kemarictl events` */   \
+    X(FENCE, "fence") /* a step of a node's fencing, see nodefence.h */
 
 enum kmr_msg_type {
 #define X(name, text) KMR_MSG_##name,
@@ -79,6 +81,11 @@ struct kmr_msg {
     uint32_t xml_len;
     char from[32], to[32]; /* EVENT */
     uint64_t time_us, mono_us;
+    /* FENCE; with target, id, reason */
+    enum kmr_fence_step step;
+    enum kmr_fence_action action;
+    uint64_t target_boot;
+    uint32_t settle_ms;
     bool last; /* STATUS */
     uint16_t count;
     struct kmr_pair_status *pairs; /* room for KMR_WIRE_PAIRS_MAX */

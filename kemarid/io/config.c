@@ -10,6 +10,7 @@
 
 #define PORT_FIRST 49300
 #define PORT_LAST 49363
+#define SETTLE_MAX_MS 120000 /* KMR_FENCE_SETTLE_MAX_MS */
 
 void kmr_config_init(struct kmr_config *config)
 {
@@ -62,6 +63,19 @@ static int set_ports(struct kmr_config *config, const char *value)
     return 0;
 }
 
+static int set_settle(struct kmr_config *config, const char *value)
+{
+    unsigned ms;
+    char rest;
+
+    if (!isdigit((unsigned char)value[0]) ||
+        sscanf(value, "%u%c", &ms, &rest) != 1 || ms > SETTLE_MAX_MS) {
+        return -EINVAL;
+    }
+    config->settle_ms = ms;
+    return 0;
+}
+
 static int set_level(struct kmr_config *config, const char *value)
 {
     static const struct {
@@ -100,6 +114,10 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return set_text(config->libvirt_uri, value);
     } else if (strcmp(name, "fencing.fabric_devices") == 0) {
         return set_text(config->fabric, value);
+    } else if (strcmp(name, "fencing.down_command") == 0) {
+        return set_text(config->down_command, value);
+    } else if (strcmp(name, "fencing.settle_ms") == 0) {
+        return set_settle(config, value);
     } else if (strcmp(name, "log.file") == 0) {
         return set_text(config->log_file, value);
     } else if (strcmp(name, "log.level") == 0) {

@@ -14,12 +14,14 @@
 struct kmr_config {
     char node_name[KMR_CONFIG_TEXT];           /* [node] name */
     char replication_address[KMR_CONFIG_TEXT]; /* [node] */
-    unsigned port_first, port_last;    /* [node] replication_ports = A-B */
-    char emulator[KMR_CONFIG_TEXT];    /* [engine] */
-    char libvirt_uri[KMR_CONFIG_TEXT]; /* [libvirt] uri */
-    char fabric[KMR_CONFIG_TEXT];      /* [fencing] fabric_devices */
-    char log_file[KMR_CONFIG_TEXT];    /* [log] file */
-    int log_level;                     /* [log] level */
+    unsigned port_first, port_last;     /* [node] replication_ports = A-B */
+    char emulator[KMR_CONFIG_TEXT];     /* [engine] */
+    char libvirt_uri[KMR_CONFIG_TEXT];  /* [libvirt] uri */
+    char fabric[KMR_CONFIG_TEXT];       /* [fencing] fabric_devices */
+    char down_command[KMR_CONFIG_TEXT]; /* [fencing]; "": the kernel's reboot */
+    unsigned settle_ms;                 /* [fencing] 0 .. 120000 */
+    char log_file[KMR_CONFIG_TEXT];     /* [log] file */
+    int log_level;                      /* [log] level */
 };
 
 /* Defaults that need no file. */

@@ -58,6 +58,13 @@ tests_unit_test_cpg_CFLAGS = $(io_test_cflags)
 tests_unit_test_cpg_LDADD = $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(QB_LIBS) \
 	$(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_nodefence
+tests_unit_test_nodefence_SOURCES = tests/unit/test_nodefence.c \
+	kemarid/core/nodefence.c kemarid/core/text.c
+tests_unit_test_nodefence_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_nodefence_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_nodefence
+
 check_PROGRAMS += tests/unit/test_pair tests/unit/test_wire
 tests_unit_test_pair_SOURCES = tests/unit/test_pair.c tests/unit/cluster.c \
 	tests/unit/cluster.h $(kemari_core_sources)

@@ -44,12 +44,18 @@ expect 2 "wrong number" handover
 expect 2 "wrong number" status a b
 expect 2 "unknown format" --output-as=yaml status
 expect 2 "unknown option" status --color
-expect 2 "bad --timeout-ms" resource start vm0 --timeout-ms=0
+expect 2 "bad time-out" resource start vm0 --timeout-ms=0
+expect 2 "unknown option" fence node2 --force
+expect 2 "unknown option" status --list
+expect 2 "bad time-out" fence node2 --confirm-ms=soon
+expect 2 "wrong number" fence node1 node2
 expect 0 "usage:" --help
 
 # no kemarid
 expect 3 "no kemarid" status
 expect 3 "no kemarid" handover vm0
+expect 3 "no kemarid" fence node2
+expect 3 "no kemarid" fence --list
 expect 7 "does not run" resource monitor vm0
 expect 0 "" resource stop vm0
 expect 1 "no kemarid" resource start vm0 --timeout-ms=300
@@ -95,6 +101,9 @@ expect 0 '<reason>a &lt;b&gt; &amp; c</reason>' status --output-as=xml
 expect 0 "node1 vm0: SOLO -> SYNCING (x)" events
 expect 8 "[resource][monitor][vm0][config=/x][timeout-ms=5][a=b c]" \
     resource monitor vm0 --config=/x --timeout-ms=5 "a=b c"
+expect 1 "[fence][node2][action=off][confirm-ms=7]" fence node2 --action=off \
+    --confirm-ms=7
+expect 1 "[fence][--status][node2]" fence --status node2
 expect 1 "it failed" handover vm0
 expect 1 "[handover][vm0]" handover vm0
 "$KEMARICTL" --output-as=json status | python3 -c 'import json, sys

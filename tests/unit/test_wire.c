@@ -93,6 +93,10 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
     strcpy(msg->to, "SYNCING");
     msg->time_us = 1795240873925488;
     msg->mono_us = 7;
+    msg->step = KMR_FENCE_DONE;
+    msg->action = KMR_FENCE_ACTION_OFF;
+    msg->target_boot = 0x1122334455667788;
+    msg->settle_ms = KMR_FENCE_SETTLE_MAX_MS;
     msg->last = true;
     msg->count = 2;
     msg->pairs = pairs;
@@ -141,6 +145,14 @@ static void test_there_and_back(void **state)
         }
         if (type == KMR_MSG_PAXOS) {
             assert_memory_equal(&got.paxos, &msg.paxos, sizeof(msg.paxos));
+        }
+        if (type == KMR_MSG_FENCE) {
+            assert_int_equal(got.step, KMR_FENCE_DONE);
+            assert_int_equal(got.action, KMR_FENCE_ACTION_OFF);
+            assert_string_equal(got.target, "node2");
+            assert_string_equal(got.id, UUID_A);
+            assert_true(got.target_boot == msg.target_boot);
+            assert_int_equal(got.settle_ms, KMR_FENCE_SETTLE_MAX_MS);
         }
         if (type == KMR_MSG_STATUS) {
             assert_int_equal(got.count, 2);
@@ -278,6 +290,9 @@ static void test_limits(void **state)
     assert_false(kmr_wire_decode(buf, len, &got)); /* no room for pairs */
     fill(&msg, KMR_MSG_DEATH);
     strcpy(msg.id, "not-a-uuid");
+    assert_int_equal(kmr_wire_encode(&msg, buf, sizeof(buf)), 0);
+    fill(&msg, KMR_MSG_FENCE);
+    msg.settle_ms++;
     assert_int_equal(kmr_wire_encode(&msg, buf, sizeof(buf)), 0);
     fill(&msg, KMR_MSG_DEATH);
     strcpy(msg.vm, "../etc");
