@@ -4,7 +4,8 @@ kemariexamplesdir = $(docdir)/cluster-configs
 dist_kemariexamples_DATA = cluster-configs/README.md \
 	cluster-configs/corosync.conf cluster-configs/kemari.conf \
 	cluster-configs/vm0.xml
-dist_kemariexamples_SCRIPTS = cluster-configs/pcs-setup
+dist_kemariexamples_SCRIPTS = cluster-configs/pcs-setup \
+	cluster-configs/pcs-fencing-topology
 
 nodist_systemdsystemunit_DATA = cluster-configs/kemarid.service
 EXTRA_DIST += cluster-configs/kemarid.service.in tests/configs/check
