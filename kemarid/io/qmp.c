@@ -309,6 +309,8 @@ int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
     if (peer) {
         json_object_set_new(args, "peer", json_string(peer));
     }
+    json_object_set_new(args, "timeout-ms", json_integer(KMR_QMP_SILENCE_MS));
+    json_object_set_new(args, "confirm", json_true());
     return command("x-kemari-prepare", args, ret_text, size);
 }
 

@@ -125,6 +125,9 @@ class Machine:
         """SIGSTOP: a primary that does not answer, and is not dead."""
         self.process.send_signal(signal.SIGSTOP)
 
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self):
         """SIGKILL, and waits until the process is gone."""
         self.process.kill()

@@ -150,7 +150,12 @@ static void test_commands(void **state)
     assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, text, sizeof(text)), 0);
     assert_string_equal(
         text, "{\"execute\":\"x-kemari-prepare\",\"arguments\":{\"instance\":"
-              "\"" UUID_A "\",\"generation\":7,\"peer\":\"" UUID_B "\"}}");
+              "\"" UUID_A "\",\"generation\":7,\"peer\":\"" UUID_B "\","
+              "\"timeout-ms\":1000,\"confirm\":true}}");
+    assert_int_equal(kmr_qmp_confirm(UUID_A, 8, text, sizeof(text)), 0);
+    assert_string_equal(
+        text, "{\"execute\":\"x-kemari-confirm\",\"arguments\":{\"instance\":"
+              "\"" UUID_A "\",\"generation\":8}}");
     assert_int_equal(kmr_qmp_takeover(UUID_A, 8, text, sizeof(text)), 0);
     assert_string_equal(
         text, "{\"execute\":\"x-kemari-takeover\",\"arguments\":{\"instance\":"
