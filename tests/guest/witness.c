@@ -35,6 +35,9 @@ struct slot {
 struct wit_state wit_state;
 uint8_t wit_boot_id[16];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* The writer is the power button, and does not wait for a quiet moment. */
+static pthread_rwlock_t serving =
+    PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static struct slot slots[WIT_MAX_CONNECTIONS];
 static uint64_t free_count;
 
@@ -165,6 +168,11 @@ static void free_slot(struct slot *slot)
     pthread_mutex_unlock(&lock);
 }
 
+void wit_stop_serving(void)
+{
+    pthread_rwlock_wrlock(&serving); /* for good */
+}
+
 struct session {
     int fd;
     struct slot *slot;
@@ -263,6 +271,7 @@ static void *session_main(void *arg)
         struct pollfd poll_fd = { .fd = session.fd, .events = POLLIN };
         struct wit_request request;
         uint8_t payload[WIT_MAX_PAYLOAD];
+        bool go_on;
         int ready = poll(&poll_fd, 1, WIT_BEAT_MS);
         if (ready == 0) {
             /*
@@ -279,8 +288,13 @@ static void *session_main(void *arg)
         silent_ms = 0;
         if (!read_all(session.fd, &request, sizeof(request)) ||
             request.magic != WIT_MAGIC || request.payload > sizeof(payload) ||
-            !read_all(session.fd, payload, request.payload) ||
-            !serve(&session, &request, payload)) {
+            !read_all(session.fd, payload, request.payload)) {
+            break;
+        }
+        pthread_rwlock_rdlock(&serving);
+        go_on = serve(&session, &request, payload);
+        pthread_rwlock_unlock(&serving);
+        if (!go_on) {
             break;
         }
     }
@@ -424,6 +438,9 @@ int main(int argc, char **argv)
         step = "background load";
         ret = config.load_mib ? wit_load_start(config.load_mib) : 0;
         ret = ret ? ret : wit_disk_start_writers(config.writers);
+    }
+    if (ret == 0 && is_init && wit_power_start() < 0) {
+        wit_say("no power button: who stops the guest has to kill it");
     }
     if (ret == 0) {
         step = "port";

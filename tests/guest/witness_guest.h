@@ -57,6 +57,12 @@ void wit_disk_verify(unsigned slot, const struct wit_request *request,
 void wit_disk_check_table(void);
 int wit_disk_start_writers(unsigned count);
 
+/* witness.c: waits for the requests under way; no other is begun. */
+void wit_stop_serving(void);
+
+/* witness_power.c: the power button ends the guest. */
+int wit_power_start(void);
+
 /* witness_load.c */
 int wit_load_start(unsigned mib);
 
