@@ -16,7 +16,9 @@
  * topology level succeeded; the fencer names no device, so whether power or
  * only a fabric was cut is the operator's knowledge: `power` is false when a
  * device that kemari.conf lists as fabric (`fabric_devices`) *could* have
- * fenced this target.
+ * fenced this target. A level of fence_kemari counts as power: it succeeds only
+ * when the QEMUs' end was confirmed by their own kemarid, nothing can start
+ * there any more, and the node is gone (docs/fencing.md).
  *
  * Binding to an incarnation (R3, R4: the node's *incarnation* was fenced). The
  * fencer knows node names and wall-clock times only, so the core binds by
