@@ -5,6 +5,7 @@ kemari_core_sources = \
 	kemarid/core/claim.c \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/fact.c \
+	kemarid/core/limits.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \
 	kemarid/core/pair.c kemarid/core/pair.h kemarid/core/pair_priv.h \

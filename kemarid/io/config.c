@@ -3,7 +3,10 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <syslog.h>
@@ -24,6 +27,7 @@ void kmr_config_init(struct kmr_config *config)
     config->port_first = PORT_FIRST;
     config->port_last = PORT_LAST;
     config->log_level = LOG_INFO;
+    config->limits = kmr_limits_default();
 }
 
 static char *trim(char *text)
@@ -63,17 +67,45 @@ static int set_ports(struct kmr_config *config, const char *value)
     return 0;
 }
 
-static int set_settle(struct kmr_config *config, const char *value)
+static int set_ms(uint32_t *ret_ms, const char *value, uint32_t least,
+                  uint32_t most)
 {
-    unsigned ms;
-    char rest;
+    unsigned long ms;
+    char *end;
 
-    if (!isdigit((unsigned char)value[0]) ||
-        sscanf(value, "%u%c", &ms, &rest) != 1 || ms > SETTLE_MAX_MS) {
+    if (!isdigit((unsigned char)value[0])) {
         return -EINVAL;
     }
-    config->settle_ms = ms;
+    errno = 0;
+    ms = strtoul(value, &end, 10);
+    if (errno || *end || ms < least || ms > most) {
+        return -EINVAL;
+    }
+    *ret_ms = (uint32_t)ms;
     return 0;
+}
+
+struct limit {
+    const char *key;
+    size_t offset;
+    uint32_t least, most;
+};
+
+static const struct limit *find_limit(const char *section, const char *key)
+{
+    static const struct limit limits[] = {
+#define X(name, least, preset, most) \
+    { #name "_ms", offsetof(struct kmr_limits, name##_ms), (least), (most) },
+        KMR_LIMITS(X)
+#undef X
+    };
+
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        if (strcmp(section, "limits") == 0 && strcmp(key, limits[i].key) == 0) {
+            return &limits[i];
+        }
+    }
+    return NULL;
 }
 
 static int set_level(struct kmr_config *config, const char *value)
@@ -99,8 +131,14 @@ static int set_level(struct kmr_config *config, const char *value)
 static int set(struct kmr_config *config, const char *section, const char *key,
                const char *value)
 {
+    const struct limit *limit = find_limit(section, key);
     char name[128];
 
+    if (limit) {
+        return set_ms((uint32_t *)(void *)((char *)&config->limits +
+                                           limit->offset),
+                      value, limit->least, limit->most);
+    }
     snprintf(name, sizeof(name), "%s.%s", section, key);
     if (strcmp(name, "node.name") == 0) {
         return set_text(config->node_name, value);
@@ -117,13 +155,30 @@ static int set(struct kmr_config *config, const char *section, const char *key,
     } else if (strcmp(name, "fencing.down_command") == 0) {
         return set_text(config->down_command, value);
     } else if (strcmp(name, "fencing.settle_ms") == 0) {
-        return set_settle(config, value);
+        return set_ms(&config->settle_ms, value, 0, SETTLE_MAX_MS);
     } else if (strcmp(name, "log.file") == 0) {
         return set_text(config->log_file, value);
     } else if (strcmp(name, "log.level") == 0) {
         return set_level(config, value);
     }
     return -ENOENT;
+}
+
+/* What is wrong with the line, with what would be right where that is short. */
+static void explain(char *ret_error, size_t size, const char *section,
+                    const char *key, int err)
+{
+    const struct limit *limit = find_limit(section, key);
+
+    if (err == -ENOENT) {
+        snprintf(ret_error, size, "unknown key '%s' in [%s]", key, section);
+    } else if (limit) {
+        snprintf(ret_error, size,
+                 "bad value for '%s' in [%s]: %u to %u (milliseconds)", key,
+                 section, limit->least, limit->most);
+    } else {
+        snprintf(ret_error, size, "bad value for '%s' in [%s]", key, section);
+    }
 }
 
 static int parse(struct kmr_config *config, FILE *file, const char *path,
@@ -158,9 +213,10 @@ static int parse(struct kmr_config *config, FILE *file, const char *path,
         *equals = '\0';
         err = set(config, section, trim(text), trim(equals + 1));
         if (err) {
-            snprintf(ret_error, size, "%s:%u: %s '%s' in [%s]", path, number,
-                     err == -ENOENT ? "unknown key" : "bad value for",
-                     trim(text), section);
+            char why[256];
+
+            explain(why, sizeof(why), section, trim(text), err);
+            snprintf(ret_error, size, "%s:%u: %s", path, number, why);
             return -EBADMSG;
         }
     }

@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include "core/limits.h"
+
 #define KMR_CONFIG_TEXT 256
 #define KMR_CONFIG_FABRIC_MAX 32
 #define KMR_CONFIG_LINE_MAX 1024
@@ -22,6 +24,7 @@ struct kmr_config {
     unsigned settle_ms;                 /* [fencing] 0 .. 120000 */
     char log_file[KMR_CONFIG_TEXT];     /* [log] file */
     int log_level;                      /* [log] level */
+    struct kmr_limits limits;           /* [limits] NAME_ms */
 };
 
 /* Defaults that need no file. */

@@ -65,6 +65,14 @@ tests_unit_test_nodefence_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_nodefence_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_nodefence
 
+check_PROGRAMS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c kemarid/io/config.c \
+	kemarid/io/config.h kemarid/core/limits.h
+tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) \
+	-DEXAMPLE='"$(abs_top_srcdir)/cluster-configs/kemari.conf"'
+tests_unit_test_config_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_config
+
 check_PROGRAMS += tests/unit/test_pair tests/unit/test_wire
 tests_unit_test_pair_SOURCES = tests/unit/test_pair.c tests/unit/cluster.c \
 	tests/unit/cluster.h $(kemari_core_sources)

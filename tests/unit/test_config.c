@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kemari.conf: what is read, what is refused, and what is said then. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/config.h"
+
+static struct kmr_config config;
+static char error[512];
+
+static int read_text(const char *text)
+{
+    char path[] = "/tmp/kemari-test-config.XXXXXX";
+    int fd = mkstemp(path);
+    int err;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    kmr_config_init(&config);
+    error[0] = '\0';
+    err = kmr_config_read(path, &config, error, sizeof(error));
+    unlink(path);
+    return err;
+}
+
+static void refused(const char *text, const char *part)
+{
+    assert_int_equal(read_text(text), -EBADMSG);
+    if (!strstr(error, part)) {
+        fail_msg("'%s' is not in '%s'", part, error);
+    }
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text("# nothing\n\n; here\n"), 0);
+#define X(name, least, preset, most)                   \
+    assert_int_equal(config.limits.name##_ms, preset); \
+    assert_true((least) <= (preset) && (preset) <= (most));
+    KMR_LIMITS(X)
+#undef X
+    assert_int_equal(config.settle_ms, 0);
+    assert_int_equal(config.port_first, 49300);
+}
+
+static void limits(void **state)
+{
+    char text[128];
+
+    (void)state;
+#define X(name, least, preset, most)                                           \
+    snprintf(text, sizeof(text), "[limits]\n%s_ms = %u\n", #name, least);      \
+    assert_int_equal(read_text(text), 0);                                      \
+    assert_int_equal(config.limits.name##_ms, least);                          \
+    snprintf(text, sizeof(text), "[limits]\n%s_ms = %u\n", #name, most);       \
+    assert_int_equal(read_text(text), 0);                                      \
+    assert_int_equal(config.limits.name##_ms, most);                           \
+    snprintf(text, sizeof(text), "[limits]\n%s_ms = %u\n", #name, (least)-1u); \
+    refused(text, ":2: bad value for '" #name "_ms' in [limits]: " #least      \
+                  " to " #most " (milliseconds)");                             \
+    snprintf(text, sizeof(text), "[limits]\n%s_ms = %u\n", #name,              \
+             (most) + 1u);                                                     \
+    refused(text, ":2: bad value for '" #name "_ms'");
+    KMR_LIMITS(X)
+#undef X
+}
+
+static void one_leaves_the_others(void **state)
+{
+    struct kmr_limits want = kmr_limits_default();
+
+    (void)state;
+    want.sync_ms = 12345;
+    assert_int_equal(read_text("[limits]\n  sync_ms=12345 \n"), 0);
+    assert_memory_equal(&config.limits, &want, sizeof(want));
+}
+
+static void no_numbers(void **state)
+{
+    static const char *const values[] = {
+        "",       "ten",        "-5000",
+        "+5000",  "5000ms",     "5 000",
+        "0x2000", "4294972296", "99999999999999999999999",
+    };
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        snprintf(text, sizeof(text), "[limits]\nready_ms = %s\n", values[i]);
+        refused(text, "5000 to 600000");
+        snprintf(text, sizeof(text), "[fencing]\nsettle_ms = %s\n", values[i]);
+        refused(text, ":2: bad value for 'settle_ms' in [fencing]");
+    }
+}
+
+static void unknown(void **state)
+{
+    (void)state;
+    refused("[limits]\ntakeover = 100\n", ":2: unknown key 'takeover'");
+    refused("[log]\ntakeover_ms = 100\n", "'takeover_ms' in [log]");
+    refused("takeover_ms = 100\n", ":1: unknown key");
+    refused("[limit]\n\nsync_ms = 20000\n", ":3: unknown key 'sync_ms'");
+    refused("[limits]\nsync_ms 20000\n", ":2: neither");
+    assert_int_equal(kmr_config_read("/nonexistent", &config, error,
+                                     sizeof(error)),
+                     -ENOENT);
+}
+
+/* The example has every key with its default: taken out of its comments, it
+ * must be read, and change no limit. */
+static void example(void **state)
+{
+    FILE *file = fopen(EXAMPLE, "re");
+    struct kmr_limits want = kmr_limits_default();
+    char text[16384] = "", line[1024];
+    unsigned found = 0;
+
+    (void)state;
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file)) {
+        const char *at = line;
+
+        if (line[0] == '#' && strstr(line, "_ms = ")) {
+            found++;
+            at++;
+        }
+        assert_true(strlen(text) + strlen(at) < sizeof(text));
+        strcat(text, at);
+    }
+    fclose(file);
+    if (read_text(text) != 0) {
+        fail_msg("%s", error);
+    }
+    assert_int_equal(found, sizeof(want) / sizeof(uint32_t) + 1);
+    assert_memory_equal(&config.limits, &want, sizeof(want));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),   cmocka_unit_test(limits),
+        cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
+        cmocka_unit_test(unknown),    cmocka_unit_test(example),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
