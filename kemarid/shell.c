@@ -62,6 +62,7 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
         return NULL;
     }
     vm->shell = shell;
+    strcpy(vm->pid_text, "?"); /* what an earlier kemarid wrote */
     kmr_pair_init(&vm->pair, name, shell->config.node_name, shell->boot);
     vm->pair.quorate = shell->quorate;
     vm->pair.synced = shell->synced;
@@ -96,12 +97,14 @@ static void set_attr(struct kmr_vm *vm, const char *what, const char *value)
     kmr_attr_set(vm->shell->attr, NULL, name, value ? text : NULL);
 }
 
-void kmr_shell_publish(struct kmr_vm *vm)
+static void publish(void *data)
 {
+    struct kmr_vm *vm = data;
     const struct kmr_pair *pair = &vm->pair;
     char state[64];
     int32_t score = kmr_answer_score(pair);
 
+    vm->publish = 0;
     if (!vm->shell->attr || !vm->shell->joined) {
         return;
     }
@@ -134,6 +137,24 @@ void kmr_shell_publish(struct kmr_vm *vm)
         set_attr(vm, "lag", NULL);
     }
     set_attr(vm, "reason", pair->reason[0] ? pair->reason : NULL);
+}
+
+void kmr_shell_publish(struct kmr_vm *vm, bool anew)
+{
+    uint64_t now_ms = kmr_now_ms();
+
+    if (vm->publish && !anew) {
+        return;
+    }
+    if (!vm->publish) {
+        vm->publish_since_ms = now_ms;
+    } else if (now_ms + KMR_PUBLISH_MS >
+               vm->publish_since_ms + KMR_PUBLISH_MAX_MS) {
+        return;
+    } else {
+        qb_loop_timer_del(vm->shell->loop, vm->publish);
+    }
+    kmr_shell_timer(vm->shell, KMR_PUBLISH_MS, vm, publish, &vm->publish);
 }
 
 /* ---- steps ---- */
@@ -311,7 +332,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     if (vm->pair.phase != phase || vm->pair.want != want) {
         kmr_shell_status_soon(vm->shell);
     }
-    kmr_shell_publish(vm);
+    kmr_shell_publish(vm, vm->pair.phase != phase);
     kmr_shell_answer(vm);
     kmr_shell_fence_check(vm->shell);
 }

@@ -40,6 +40,10 @@
 #define KMR_RING_MAX 512      /* transitions that are kept */
 #define KMR_STATUS_MS 5000u   /* between two STATUS messages, if all is calm */
 #define KMR_STATUS_SOON_MS 5u /* changes are collected so long */
+/* Writing the attributes takes CPU that a takeover needs: only when the pair
+ * has been calm for so long, and at the latest after the longer time. */
+#define KMR_PUBLISH_MS 250u
+#define KMR_PUBLISH_MAX_MS 1500u
 #define KMR_POLL_MS 5000u     /* the engine is asked */
 #define KMR_POLL_SYNC_MS 500u /* ... while it synchronises */
 /* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
@@ -70,7 +74,8 @@ struct kmr_vm {
     bool first_monitor; /* the next one is the first after an action */
     struct kmr_virt_worker *worker;
     struct kmr_sequence sequence;
-    qb_loop_timer_handle tick, poll, grace, again;
+    qb_loop_timer_handle tick, poll, grace, again, publish;
+    uint64_t publish_since_ms; /* something is to be published */
     uint64_t tick_ms;
     /* our QEMU */
     struct kmr_proc proc;
@@ -93,6 +98,7 @@ struct kmr_vm {
     /* what other nodes say, by index into shell->nodes */
     struct kmr_pair_status *views[KMR_CPG_NODES_MAX];
     char state_text[KMR_STATEFILE_MAX]; /* as handed over last */
+    char pid_text[512];                 /* the same, of /run/kemari */
     uint64_t ticket, written;           /* of the state file */
     struct kmr_outgoing *outbox;        /* waits for it; the oldest first */
     bool abstains;                      /* it can't be written */
@@ -163,7 +169,8 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
 /* The event's time and fresh UUID are filled in. */
 void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event);
 void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
-void kmr_shell_publish(struct kmr_vm *vm);
+/* The node attributes, soon. `anew`: the pair is not calm. */
+void kmr_shell_publish(struct kmr_vm *vm, bool anew);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer);
 

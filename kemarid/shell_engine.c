@@ -304,7 +304,7 @@ static void on_progress(const struct kmr_virt_reply *reply, void *user)
     if (reply->err == 0 && kmr_qmp_parse_migrate(reply->text, &percent, status,
                                                  sizeof(status)) == 0) {
         vm->progress = percent;
-        kmr_shell_publish(vm);
+        kmr_shell_publish(vm, false);
     }
 }
 
@@ -325,7 +325,7 @@ static void on_poll(const struct kmr_virt_reply *reply, void *user)
         status.generation == vm->pair.engine_generation) {
         kmr_vm_tell_engine(vm, &status);
     }
-    kmr_shell_publish(vm);
+    kmr_shell_publish(vm, false);
 }
 
 void kmr_vm_poll(void *data)

@@ -94,19 +94,23 @@ static uint64_t sum_of(const char *text, size_t len)
 static void write_pid(struct kmr_vm *vm)
 {
     const struct kmr_pair *pair = &vm->pair;
-    char text[KMR_STATEFILE_MAX] = "";
+    const char *want = kmr_want_text(pair->want);
+    char text[sizeof(vm->pid_text)] = "";
     char name[KMR_VM_MAX + 8];
 
-    snprintf(name, sizeof(name), "%s.pid", pair->vm);
     if (vm->proc.pid) {
-        add(text, "pid=%d\nstart=%" PRIu64 "\ninstance=%s\n", (int)vm->proc.pid,
-            vm->proc.start, pair->instance);
+        snprintf(text, sizeof(text),
+                 "pid=%d\nstart=%" PRIu64 "\ninstance=%s\nwant=%s\n",
+                 (int)vm->proc.pid, vm->proc.start, pair->instance, want);
     } else if (kmr_phase_has_qemu(pair->phase)) {
-        add(text, "instance=%s\n", pair->instance);
+        snprintf(text, sizeof(text), "instance=%s\nwant=%s\n", pair->instance,
+                 want);
     }
-    if (text[0]) {
-        add(text, "want=%s\n", kmr_want_text(pair->want));
+    if (strcmp(text, vm->pid_text) == 0) {
+        return;
     }
+    strcpy(vm->pid_text, text);
+    snprintf(name, sizeof(name), "%s.pid", pair->vm);
     kmr_statefile_write(vm->shell->pids, name, text[0] ? text : NULL, NULL);
 }
 

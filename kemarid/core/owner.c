@@ -296,6 +296,12 @@ void kmr_owner_consider(struct kmr_step *step)
 
     if (!kmr_inst_is(&pair->agreed.record.owner, pair->instance) ||
         pair->agreed.record.mode == KMR_MODE_DOWN) {
+        if (pair->phase == KMR_PHASE_HANDED_OVER &&
+            step->event->now_ms < pair->since_ms + KMR_SETTLE_MS) {
+            /* Frozen for good: its end would cost the new owner CPU. */
+            pair->deadline_ms = pair->since_ms + KMR_SETTLE_MS;
+            return;
+        }
         kmr_step_kill(step, pair->phase == KMR_PHASE_HANDED_OVER
                                 ? "handed over"
                                 : "another instance is the owner");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -256,6 +257,10 @@ static int spawn(const struct kmr_child_spec *spec, int in, int out, int err,
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&at);
     free(env);
+    if (rc == 0) {
+        /* The daemon's own priority is for decisions. */
+        setpriority(PRIO_PROCESS, (id_t)*ret_pid, KMR_CHILD_NICE);
+    }
     return -rc;
 }
 

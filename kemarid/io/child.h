@@ -18,6 +18,7 @@
 #include <qb/qbloop.h>
 
 #define KMR_CHILD_MAX 64                /* at a time, in the process */
+#define KMR_CHILD_NICE 5                /* what children run at */
 #define KMR_CHILD_OUTPUT_MAX (1u << 20) /* largest out_max */
 #define KMR_CHILD_DEADLINE_MAX_MS 600000u
 
