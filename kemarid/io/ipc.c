@@ -14,6 +14,8 @@
 #include <qb/qbipcs.h>
 #include <qb/qblog.h>
 
+#define SLICE_MS 500
+
 /* Both ends are on one machine: native numbers, but versioned. */
 struct request {
     struct qb_ipc_request_header header;
@@ -287,6 +289,21 @@ static struct request *pack(int argc, const char *const *argv)
     return request;
 }
 
+/* libqb looks only when its time is up whether the other end still lives. */
+static ssize_t receive(qb_ipcc_connection_t *connection, struct answer *answer,
+                       int timeout_ms)
+{
+    ssize_t got;
+
+    do {
+        int slice_ms = timeout_ms < SLICE_MS ? timeout_ms : SLICE_MS;
+
+        got = qb_ipcc_recv(connection, answer, KMR_IPC_MAX, slice_ms);
+        timeout_ms -= slice_ms;
+    } while ((got == -EAGAIN || got == -ETIMEDOUT) && timeout_ms > 0);
+    return got;
+}
+
 int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
                  char **ret_out, char **ret_err)
 {
@@ -310,7 +327,7 @@ int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
               ? qb_ipcc_send(connection, request, (size_t)request->header.size)
               : -ENOMEM;
     if (got >= 0) {
-        got = qb_ipcc_recv(connection, answer, KMR_IPC_MAX, timeout_ms);
+        got = receive(connection, answer, timeout_ms);
     }
     if (got < 0) {
         code = got == -EAGAIN ? -ETIMEDOUT : (int)got;

@@ -29,6 +29,9 @@ static void on_request(struct kmr_ipc_client *client, int argc,
 
         snprintf(words + used, sizeof(words) - used, "[%s]", argv[i]);
     }
+    if (argc > 1 && strcmp(argv[1], "never") == 0) {
+        return; /* the caller waits */
+    }
     if (argc > 0 && strcmp(argv[0], "status") == 0) {
         kmr_ipc_reply(client, 0, status, "");
     } else if (argc > 0 && strcmp(argv[0], "events") == 0) {

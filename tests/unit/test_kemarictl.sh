@@ -88,6 +88,7 @@ kill -0 "$pid" || { echo "stop killed a stranger"; failed=1; }
 
 # a kemarid
 "$CTL_SERVER" >/run/ready &
+server=$!
 for ((i = 0; i < 100; i++)); do
     [ -s /run/ready ] && break
     sleep 0.05
@@ -108,5 +109,10 @@ expect 1 "it failed" handover vm0
 expect 1 "[handover][vm0]" handover vm0
 "$KEMARICTL" --output-as=json status | python3 -c 'import json, sys
 assert json.load(sys.stdin)["pairs"][0]["name"] == "vm0"' || failed=1
+# it dies while somebody waits: that is noticed before the time-out
+(sleep 1; kill -9 "$server") &
+SECONDS=0
+expect 3 "no kemarid" fence never
+[ "$SECONDS" -lt 5 ] || { echo "waited $SECONDS s"; failed=1; }
 [ "$failed" = 0 ] && echo "all as expected"
 exit "$failed"
