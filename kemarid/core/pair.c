@@ -42,11 +42,23 @@ static void earliest(uint64_t *ret_when, uint64_t when)
     }
 }
 
+/* The end of the order is the event; a deadline that passed would spin. */
+static bool waits_for_order(const struct kmr_pair *pair)
+{
+    return pair->order != KMR_ORDER_NONE &&
+           (pair->phase == KMR_PHASE_BOOTING ||
+            pair->phase == KMR_PHASE_TAKING_OVER ||
+            pair->phase == KMR_PHASE_STANDBY_STARTING ||
+            pair->phase == KMR_PHASE_STANDBY_PREPARING);
+}
+
 uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
 {
     uint64_t when = 0;
 
-    earliest(&when, pair->deadline_ms);
+    if (!waits_for_order(pair)) {
+        earliest(&when, pair->deadline_ms);
+    }
     earliest(&when, pair->announce_ms);
     earliest(&when, pair->failure_ms);
     earliest(&when, kmr_consensus_deadline(&pair->agreed));
@@ -226,10 +238,10 @@ static void act(struct kmr_step *step)
         break;
     case KMR_EVENT_PROMOTE:
         pair->want = KMR_WANT_PROMOTED;
-        pair->promote = !kmr_pair_owns(pair);
+        /* After a boot that failed the answer is why, and nothing else
+         * happens for a while: the score that goes takes Pacemaker time. */
+        pair->promote = !kmr_pair_owns(pair) && pair->failure_ms == 0;
         pair->handover_asked = false;
-        pair->failure[0] = '\0';
-        pair->failure_ms = 0;
         pair->held = KMR_GATE_OK;
         kmr_step_effect(step, KMR_EFFECT_PERSIST);
         break;

@@ -110,6 +110,11 @@ static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
     }
     switch (eff->order) {
     case KMR_ORDER_CREATE_PRIMARY:
+        if (node->create_fails) {
+            qemu->exists = true; /* to be reaped */
+            done(sim, index, eff, false, "no BIOS");
+            return;
+        } /* fall through */
     case KMR_ORDER_CREATE_STANDBY:
         assert_false(qemu->exists);
         memset(qemu, 0, sizeof(*qemu));
@@ -472,7 +477,7 @@ static void tell_cluster(struct sim *sim)
     }
 }
 
-static void leave(struct sim *sim, unsigned index)
+void sim_kemarid_dies(struct sim *sim, unsigned index)
 {
     drain(sim);
     sim->nodes[index].present = false;
@@ -486,7 +491,7 @@ void sim_power_cut(struct sim *sim, unsigned index)
     sim->nodes[index].present = false;
     sim->nodes[index].powered = false;
     sim_kill_qemu(sim, index);
-    leave(sim, index);
+    sim_kemarid_dies(sim, index);
 }
 
 static void join(struct sim *sim, unsigned index)
@@ -524,11 +529,6 @@ void sim_boot(struct sim *sim, unsigned index)
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
     from_file(&node->pair, &old);
     join(sim, index);
-}
-
-void sim_kemarid_dies(struct sim *sim, unsigned index)
-{
-    leave(sim, index);
 }
 
 void sim_kemarid_back(struct sim *sim, unsigned index)

@@ -33,7 +33,7 @@ struct sim_node {
     bool present; /* in the group */
     bool quorate;
     bool mute; /* orders are not answered */
-    bool sync_fails;
+    bool sync_fails, create_fails;
     bool loads_slowly; /* as a standby: the test says `synchronised` */
     struct kmr_pair pair;
     struct sim_qemu qemu;

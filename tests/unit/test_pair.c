@@ -528,6 +528,36 @@ static void test_solo_dies(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* A boot that fails is not tried again at once, however often it is asked. */
+static void test_failed_boot(void **state)
+{
+    uint64_t generation;
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim.nodes[0].create_fails = true;
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node1 STOPPED -> IDLE (started by Pacemaker)\n"
+                     "node1 IDLE -> BOOTING (promoted by Pacemaker)\n"
+                     "node1 BOOTING -> KILLING (no BIOS)\n"
+                     "node1 KILLING -> IDLE (QEMU is dead)\n");
+    generation = sim.nodes[0].pair.agreed.record.generation;
+    for (int i = 0; i < 10; i++) {
+        sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+        sim_run(&sim, 100);
+    }
+    sim_expect(&sim, "");
+    assert_true(generation == sim.nodes[0].pair.agreed.record.generation);
+    sim.nodes[0].create_fails = false;
+    sim_run(&sim, 30000);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node1 IDLE -> BOOTING (promoted by Pacemaker)\n"
+                     "node1 BOOTING -> SOLO (the guest boots)\n");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -548,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_slow_load),
         cmocka_unit_test(test_load_never_ends),
         cmocka_unit_test(test_solo_dies),
+        cmocka_unit_test(test_failed_boot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
