@@ -193,12 +193,9 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
         if (alive > 0) {
             fprintf(stderr, "%s; the QEMU of %s (pid %d) runs\n", why, vm,
                     (int)proc.pid);
-            /* The pair goes on without a kemarid, but nobody would decide
-             * anything for it: degraded, which only the owner's monitor may
-             * say (see as_unpromoted() in core/answer.c). A failure would end
-             * it. */
+            /* The pair goes on without a kemarid; a failure would end it. */
             if (strcmp(want, "promoted") == 0) {
-                return KMR_OCF_DEGRADED_PROMOTED;
+                return KMR_OCF_RUNNING_PROMOTED;
             }
             return strcmp(want, "unpromoted") == 0 ? KMR_OCF_SUCCESS
                                                    : KMR_OCF_ERR_GENERIC;

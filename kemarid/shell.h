@@ -138,6 +138,7 @@ struct kmr_shell {
     struct kmr_fencewatch *fence;
     struct kmr_ipc *ipc;
     struct kmr_statefile *states, *pids;
+    bool loaded; /* the state files are read */
     bool joined, quorate, synced, fence_up;
     unsigned listed; /* nodes in corosync's node list; 0: unknown */
     uint32_t up[KMR_QUORUM_NODES_MAX];
@@ -177,6 +178,7 @@ int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
 /* ---- shell_state.c ---- */
 /* Reads the state files and adopts what runs. */
 int kmr_state_load(struct kmr_shell *shell);
+void kmr_state_adopt(struct kmr_vm *vm); /* what /run/kemari knows of it */
 void kmr_state_write(struct kmr_vm *vm);
 /* Sent when the next kmr_state_write() is on disk, and never if it fails. */
 void kmr_state_send_later(struct kmr_vm *vm, const struct kmr_msg *msg);

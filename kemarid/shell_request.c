@@ -254,16 +254,21 @@ static void monitor(struct kmr_ipc_client *client, struct kmr_vm *vm,
     int code;
 
     code = kmr_answer_monitor(&vm->pair, probe, kmr_now_ms(), reason);
-    if (!probe && vm->first_monitor) {
+    if (!vm->shell->config.degraded_monitor || (!probe && vm->first_monitor)) {
         /*
          * Pacemaker 2.1.5 keeps a recurring monitor "pending" for ever when
          * its first result is a degraded one; after a stop that entry makes
-         * it take another node's instance for an orphan, and stop it.
+         * it take another node's instance for an orphan, and stop it. And when
+         * its DC dies while the last result is one, the next DC waits 80 s for
+         * the end of that monitor, and what it does then rests on roles that
+         * are long over.
          */
-        vm->first_monitor = false;
         code = code == KMR_OCF_DEGRADED            ? KMR_OCF_SUCCESS
                : code == KMR_OCF_DEGRADED_PROMOTED ? KMR_OCF_RUNNING_PROMOTED
                                                    : code;
+    }
+    if (!probe) {
+        vm->first_monitor = false;
     }
     if (code != KMR_OCF_NOT_RUNNING && code != KMR_OCF_SUCCESS &&
         code != KMR_OCF_RUNNING_PROMOTED && !vm->shell->joined) {

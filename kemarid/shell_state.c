@@ -377,7 +377,6 @@ static void read_local(struct kmr_vm *vm, const char *text)
     char value[64];
     uint64_t pid = 0;
 
-    kmr_statefile_get(text, "down", pair->down_id, sizeof(pair->down_id));
     if (kmr_statefile_get(text, "want", value, sizeof(value))) {
         pair->want = strcmp(value, "promoted") == 0     ? KMR_WANT_PROMOTED
                      : strcmp(value, "unpromoted") == 0 ? KMR_WANT_UNPROMOTED
@@ -404,6 +403,22 @@ static void read_local(struct kmr_vm *vm, const char *text)
     kmr_shell_step(vm, &event);
     if (vm->proc.pid != 0) {
         kmr_vm_watch(vm);
+    }
+}
+
+/*
+ * /run/kemari/VM.pid ends with the boot, and is of its end: where the state
+ * file is lost, damaged or stale, a QEMU that runs must not be taken for dead.
+ */
+void kmr_state_adopt(struct kmr_vm *vm)
+{
+    char name[KMR_VM_MAX + 8];
+    char *text;
+
+    snprintf(name, sizeof(name), "%s.pid", vm->pair.vm);
+    if (kmr_statefile_read(KMR_RUN_DIR, name, &text) == 0) {
+        read_local(vm, text);
+        free(text);
     }
 }
 
@@ -455,6 +470,7 @@ static void load_file(struct kmr_shell *shell, const char *file)
     }
     if (reason) {
         put_aside(vm, file, reason);
+        kmr_state_adopt(vm);
         free(text);
         return;
     }
@@ -462,7 +478,12 @@ static void load_file(struct kmr_shell *shell, const char *file)
     kmr_statefile_get(text, "resource", vm->resource, sizeof(vm->resource));
     if (kmr_statefile_get(text, "boot", value, sizeof(value)) &&
         strtoull(value, NULL, 16) == shell->boot) {
-        read_local(vm, text);
+        kmr_statefile_get(text, "down", vm->pair.down_id,
+                          sizeof(vm->pair.down_id));
+        kmr_state_adopt(vm);
+        if (!kmr_phase_has_qemu(vm->pair.phase)) {
+            read_local(vm, text);
+        }
     }
     free(text);
 }
@@ -485,5 +506,6 @@ int kmr_state_load(struct kmr_shell *shell)
         }
     }
     closedir(folder);
+    shell->loaded = true;
     return 0;
 }

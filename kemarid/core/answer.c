@@ -70,7 +70,8 @@ int kmr_answer_demote(const struct kmr_pair *pair, char *ret_reason)
     return KMR_OCF_PENDING;
 }
 
-/* 190 and 191 are 0 and 8 without protection. */
+/* 190 and 191 are 0 and 8 without protection; shell_request.c may turn them
+ * back. */
 static int as_owner(const struct kmr_pair *pair, char *ret_reason)
 {
     if (pair->phase == KMR_PHASE_PROTECTED ||

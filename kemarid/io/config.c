@@ -108,6 +108,15 @@ static const struct limit *find_limit(const char *section, const char *key)
     return NULL;
 }
 
+static int set_bool(bool *ret_value, const char *value)
+{
+    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0) {
+        return -EINVAL;
+    }
+    *ret_value = strcmp(value, "yes") == 0;
+    return 0;
+}
+
 static int set_level(struct kmr_config *config, const char *value)
 {
     static const struct {
@@ -150,6 +159,8 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return set_text(config->emulator, value);
     } else if (strcmp(name, "libvirt.uri") == 0) {
         return set_text(config->libvirt_uri, value);
+    } else if (strcmp(name, "pacemaker.degraded_monitor") == 0) {
+        return set_bool(&config->degraded_monitor, value);
     } else if (strcmp(name, "fencing.fabric_devices") == 0) {
         return set_text(config->fabric, value);
     } else if (strcmp(name, "fencing.down_command") == 0) {

@@ -5,6 +5,7 @@
 /* kemari.conf: `key = value` under `[section]`, # or ; for comments. An
  * unknown section or key is an error: a typo must not be a default. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/limits.h"
@@ -20,6 +21,7 @@ struct kmr_config {
     char emulator[KMR_CONFIG_TEXT];     /* [engine] */
     char libvirt_uri[KMR_CONFIG_TEXT];  /* [libvirt] uri */
     char fabric[KMR_CONFIG_TEXT];       /* [fencing] fabric_devices */
+    bool degraded_monitor;              /* [pacemaker]; default no */
     char down_command[KMR_CONFIG_TEXT]; /* [fencing]; "": the kernel's reboot */
     unsigned settle_ms;                 /* [fencing] 0 .. 120000 */
     char log_file[KMR_CONFIG_TEXT];     /* [log] file */

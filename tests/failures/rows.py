@@ -245,6 +245,14 @@ def state_lost(row):
     admitted(row.third, before)
 
 
+def owner_state_lost(row):
+    """Its QEMU runs on: kemarid must find it, not declare it dead."""
+    before = voters()
+    row.now()
+    replace_state(row.primary, 'rm -f vm0.state')
+    admitted(row.primary, before)
+
+
 def state_corrupt(row):
     before = voters()
     row.now()
@@ -314,6 +322,8 @@ ROWS = [
     ('disk-full', 'no room for the standby\'s state file, and SIGKILL for the '
      'primary', 'standby', disk_full),
     ('state-lost', 'a voter\'s state file is gone', 'primary', state_lost),
+    ('state-lost-own', 'the owner\'s state file is gone', 'primary',
+     owner_state_lost),
     ('state-corrupt', 'a voter\'s state file is damaged', 'primary',
      state_corrupt),
     ('state-rollback', 'a voter\'s state file is an old copy', 'primary',

@@ -69,7 +69,7 @@ start=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)
 printf 'pid=%s\nstart=%s\ninstance=x\n' "$pid" "$start" >/run/kemari/vm0.pid
 expect 1 "pid $pid) runs" resource monitor vm0
 printf 'want=promoted\n' >>/run/kemari/vm0.pid
-expect 191 "pid $pid) runs" resource monitor vm0
+expect 8 "pid $pid) runs" resource monitor vm0
 sed -i s/want=promoted/want=unpromoted/ /run/kemari/vm0.pid
 # never degraded: Pacemaker would wait for the end of that monitor
 expect 0 "pid $pid) runs" resource monitor vm0
