@@ -8,6 +8,7 @@ kemari_core_sources = \
 	kemarid/core/limits.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \
+	kemarid/core/owner_engine.c \
 	kemarid/core/pair.c kemarid/core/pair.h kemarid/core/pair_priv.h \
 	kemarid/core/phase.c \
 	kemarid/core/record.c kemarid/core/record.h \

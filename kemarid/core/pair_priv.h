@@ -60,6 +60,7 @@ void kmr_standby_engine(struct kmr_step *step);
 void kmr_owner_done(struct kmr_step *step);
 void kmr_standby_done(struct kmr_step *step);
 void kmr_owner_invited(struct kmr_step *step); /* READY, REFUSED */
+void kmr_owner_forget_candidate(struct kmr_pair *pair);
 void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason);
 void kmr_owner_hand_over(struct kmr_step *step, const char *reason);
 void kmr_owner_shut_down(struct kmr_step *step, const char *reason);

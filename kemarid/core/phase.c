@@ -44,7 +44,8 @@ static const struct {
         B(STANDBY_SYNCING) | B(SYNCHRONISED) | B(PRIMARY_LOST) |              \
         B(TAKING_OVER)
 #define KMR_PHASE_TO_BOOTING DIES | B(SOLO)
-#define KMR_PHASE_TO_SOLO DIES | B(INVITING) | B(SHUTTING_DOWN)
+#define KMR_PHASE_TO_SOLO                                                     \
+    DIES | B(INVITING) | B(HOLDING) | B(SHUTTING_DOWN)
 #define KMR_PHASE_TO_INVITING                                                 \
     DIES | B(SOLO) | B(SYNCING) | B(SHUTTING_DOWN)
 #define KMR_PHASE_TO_SYNCING                                                  \
