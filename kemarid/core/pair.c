@@ -42,9 +42,12 @@ static void earliest(uint64_t *ret_when, uint64_t when)
     }
 }
 
-/* The end of the order is the event; a deadline that passed would spin. */
-static bool waits_for_order(const struct kmr_pair *pair)
+/* Another event comes first; a deadline that has passed would spin. */
+static bool waits(const struct kmr_pair *pair)
 {
+    if (pair->phase == KMR_PHASE_ADOPTING) {
+        return !pair->synced || pair->order != KMR_ORDER_NONE;
+    }
     return pair->order != KMR_ORDER_NONE &&
            (pair->phase == KMR_PHASE_BOOTING ||
             pair->phase == KMR_PHASE_TAKING_OVER ||
@@ -56,7 +59,7 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
 {
     uint64_t when = 0;
 
-    if (!waits_for_order(pair)) {
+    if (!waits(pair)) {
         earliest(&when, pair->deadline_ms);
     }
     earliest(&when, pair->announce_ms);
