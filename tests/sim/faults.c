@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sim.h"
+
+#include <string.h>
+
+/* What goes wrong in a random run, and how all of it ends. */
+
+/* Everybody else has a vote and says so: one file may be lost. */
+static bool others_vote(const struct sim *sim, unsigned n)
+{
+    for (unsigned m = 0; m < sim->nodes; m++) {
+        const struct kmr_consensus *agreed = &sim->node[m].pair.agreed;
+
+        if (m != n && (!sim->node[m].kemarid || !sim->node[m].has_file ||
+                       agreed->record.generation == 0 ||
+                       agreed->record.generation != sim->newest ||
+                       sim->node[m].disk.record.generation != sim->newest ||
+                       !kmr_consensus_votes(agreed))) {
+            return false;
+        }
+    }
+    return sim->nodes > 2;
+}
+
+static void file_fault(struct sim *sim, unsigned n)
+{
+    struct sim_node *node = &sim->node[n];
+
+    if (!sim->faults.files || node->kemarid || !others_vote(sim, n) ||
+        !node->has_file) {
+        return;
+    }
+    sim_say(sim, "%s its state file is lost", node->name);
+    node->has_file = false;
+    node->checked = 0;
+}
+
+static void cut_cluster(struct sim *sim)
+{
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        sim->cluster[n] = (uint8_t)sim_random(sim, 2);
+    }
+    sim_say(sim, "the cluster link is cut: %u%u%u%u%u", sim->cluster[0],
+            sim->cluster[1], sim->cluster[2], sim->cluster[3], sim->cluster[4]);
+    sim_links_changed(sim, true);
+}
+
+static void heal_cluster(struct sim *sim)
+{
+    sim_say(sim, "the cluster link is whole");
+    memset(sim->cluster, 0, sizeof(sim->cluster));
+    sim_links_changed(sim, false);
+}
+
+static void cut_repl(struct sim *sim)
+{
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        sim->repl[n] = (uint8_t)sim_random(sim, 2);
+    }
+    sim_say(sim, "the replication link is cut");
+    sim_repl_changed(sim);
+}
+
+void sim_fault(struct sim *sim)
+{
+    unsigned n = sim_random(sim, sim->nodes);
+    struct sim_node *node = &sim->node[n];
+
+    sim->faults.at_ms =
+        sim->now_ms + 1 + sim_random(sim, 2 * sim->faults.mean_ms);
+    switch (sim_random(sim, 16)) {
+    case 0:
+    case 1:
+        if (node->qemu >= 0) {
+            sim_qemu_dies(sim, node->qemu, true);
+        }
+        break;
+    case 2:
+        sim_power_off(sim, n);
+        break;
+    case 3:
+    case 4:
+        if (node->kemarid) {
+            sim_kemarid_stop(sim, n);
+            node->back_ms = sim->now_ms + sim_delay(sim, 50, 8000);
+        }
+        break;
+    case 5:
+        file_fault(sim, n);
+        break;
+    case 6:
+        cut_cluster(sim);
+        break;
+    case 7:
+    case 8:
+        heal_cluster(sim);
+        break;
+    case 9:
+        cut_repl(sim);
+        break;
+    case 10:
+    case 11:
+        memset(sim->repl, 0, sizeof(sim->repl));
+        break;
+    case 12:
+        if (node->qemu >= 0) {
+            sim_break_stream(sim, node->qemu);
+        }
+        break;
+    case 13:
+        node->mute = !node->mute;
+        break;
+    case 14:
+        node->full = !node->full;
+        break;
+    default:
+        for (unsigned m = 0; m < sim->nodes; m++) {
+            sim->node[m].full = sim->node[m].mute = false;
+        }
+        break;
+    }
+}
+
+void sim_heal(struct sim *sim)
+{
+    sim_say(sim, "---- no more faults");
+    sim->faults.quiet = true;
+    heal_cluster(sim);
+    memset(sim->repl, 0, sizeof(sim->repl));
+    sim->op.disabled = false;
+    memset(sim->op.standby, 0, sizeof(sim->op.standby));
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        struct sim_node *node = &sim->node[n];
+
+        node->mute = node->full = false;
+        if (!node->power && node->boot_ms == 0) {
+            node->boot_ms = sim->now_ms + 5000;
+        } else if (node->power && !node->kemarid && node->back_ms == 0) {
+            node->back_ms = sim->now_ms + 1000;
+        }
+    }
+}
+
+bool sim_is_well(const struct sim *sim, bool protected)
+{
+    unsigned running = 0;
+
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        const struct sim_node *node = &sim->node[n];
+        const struct sim_inst *inst =
+            node->qemu >= 0 ? &sim->insts[node->qemu] : NULL;
+
+        if (!inst || !inst->guest ||
+            (inst->hold && inst->state != KMR_ENGINE_PROTECTED)) {
+            continue;
+        }
+        running += !protected || node->pair.phase == KMR_PHASE_PROTECTED;
+    }
+    return running == 1;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sim.h"
+
+/*
+ * A guest that counts, and the stream to its standby. Each number is an output
+ * that is released when the engine may, and a write to the shared disk.
+ */
+
+#define UNACKED_MAX 5 /* a guest waits when so much is held */
+
+
+uint64_t sim_inst_next(const struct sim *sim, const struct sim_inst *inst)
+{
+    const uint64_t at[] = { inst->run_ms, inst->work_ms, inst->broken_ms,
+                            inst->carry_ms, inst->ack_ms };
+    uint64_t next = 0;
+
+    (void)sim;
+    for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+        if (at[i] != 0 && (next == 0 || at[i] < next)) {
+            next = at[i];
+        }
+    }
+    return next;
+}
+
+static void broken(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+    enum kmr_engine before = inst->state;
+
+    sim_close_stream(sim, index);
+    switch (inst->state) {
+    case KMR_ENGINE_SYNCING:
+        if (inst->role == KMR_ENGINE_ROLE_PRIMARY) {
+            inst->state = KMR_ENGINE_NONE;
+            inst->role = KMR_ENGINE_ROLE_NONE;
+            inst->hold = false;
+        } else {
+            inst->state = KMR_ENGINE_FAILED;
+        }
+        break;
+    case KMR_ENGINE_IN_STEP:
+    case KMR_ENGINE_PROTECTED:
+    case KMR_ENGINE_HANDING_OVER:
+        inst->state = KMR_ENGINE_HOLDING;
+        break;
+    case KMR_ENGINE_SYNCHRONISED:
+        inst->state = KMR_ENGINE_PRIMARY_LOST;
+        break;
+    default:
+        break;
+    }
+    if (inst->state != before) {
+        sim_say(sim, "%s i%u notices that the stream broke",
+                sim->node[inst->node].name, inst->id);
+        sim_news(sim, index, inst->state, false);
+    }
+}
+
+static void carried(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+    struct sim_inst *other = &sim->insts[inst->link];
+
+    if (!sim_repl_is_up(sim, inst->node, other->node)) {
+        inst->carry_ms = sim->now_ms + 50;
+        return;
+    }
+    inst->carry_ms = 0;
+    if (!other->exists || other->link != index || other->shut) {
+        return;
+    }
+    other->have = inst->carried;
+    if (other->state == KMR_ENGINE_SYNCING) {
+        other->state = KMR_ENGINE_SYNCHRONISED;
+        sim_news(sim, inst->link, KMR_ENGINE_SYNCHRONISED, false);
+    }
+    inst->ack_ms = sim->now_ms + sim_delay(sim, 1, 4);
+}
+
+static void acknowledged(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (!sim_repl_is_up(sim, inst->node, sim->insts[inst->link].node)) {
+        inst->ack_ms = sim->now_ms + 50;
+        return;
+    }
+    inst->ack_ms = 0;
+    inst->acked = inst->carried;
+    if (inst->state == KMR_ENGINE_SYNCING) {
+        inst->state = KMR_ENGINE_IN_STEP;
+        sim_news(sim, index, KMR_ENGINE_IN_STEP, false);
+    } else if (inst->state == KMR_ENGINE_PROTECTED) {
+        sim_release_up_to(sim, index, inst->acked);
+    } else if (inst->state == KMR_ENGINE_HANDING_OVER) {
+        if (inst->last) {
+            inst->state = KMR_ENGINE_HANDED_OVER;
+            sim_news(sim, index, KMR_ENGINE_HANDED_OVER, false);
+        } else {
+            sim_release_up_to(sim, index, inst->acked);
+        }
+    }
+}
+
+static void transact(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (inst->link < 0 || inst->carry_ms != 0 || inst->ack_ms != 0 ||
+        inst->role != KMR_ENGINE_ROLE_PRIMARY ||
+        inst->state == KMR_ENGINE_HANDED_OVER) {
+        return;
+    }
+    if (inst->state == KMR_ENGINE_HANDING_OVER) {
+        if (inst->landed != inst->released) {
+            return;
+        }
+        inst->last = true;
+    }
+    inst->hold = true;
+    inst->carried = inst->made;
+    inst->carry_ms = sim->now_ms + sim_delay(sim, 1, 4);
+}
+
+static void work(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    inst->work_ms = sim->now_ms + sim_delay(sim, 40, 300);
+    if (inst->landed < inst->released && !sim_chance(sim, 40)) {
+        sim_check_release(sim, index, "writes late");
+        inst->landed = inst->released;
+    }
+    if (inst->guest && inst->made - inst->acked < UNACKED_MAX) {
+        inst->made++;
+    }
+    if (inst->guest && !inst->hold) {
+        inst->acked = inst->made;
+        sim_release_up_to(sim, index, inst->made);
+    }
+    transact(sim, index);
+    if (inst->guest && inst->powers_off) {
+        sim_news(sim, index, inst->state, true);
+        sim_kill(sim, inst->node, index, 6);
+    }
+}
+
+static void runs(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    inst->run_ms = 0;
+    inst->role = KMR_ENGINE_ROLE_NONE;
+    inst->state = KMR_ENGINE_NONE;
+    inst->guest = inst->ran = true;
+    inst->hold = false;
+    inst->start = inst->made = inst->acked = inst->released = inst->landed =
+        inst->have;
+    inst->parent = inst->peer;
+    inst->work_ms = sim->now_ms + sim_delay(sim, 5, 100);
+    sim_check_alone(sim, index);
+    sim_say(sim, "%s QEMU i%u goes on from output %u",
+            sim->node[inst->node].name, inst->id, inst->have);
+    sim_news(sim, index, KMR_ENGINE_RUNNING, false);
+}
+
+void sim_inst_due(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+    uint64_t now_ms = sim_inst_next(sim, inst);
+
+    if (inst->broken_ms == now_ms) {
+        broken(sim, index);
+    } else if (inst->carry_ms == now_ms) {
+        carried(sim, index);
+    } else if (inst->ack_ms == now_ms) {
+        acknowledged(sim, index);
+    } else if (inst->run_ms == now_ms) {
+        runs(sim, index);
+    } else {
+        work(sim, index);
+    }
+}
