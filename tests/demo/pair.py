@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the demo asks the nodes about the pair vm0."""
+"""What the demo asks the nodes about a pair, vm0 unless told otherwise."""
 
 import json
 import time
@@ -33,12 +33,12 @@ def ask(node, *words):
         return None
 
 
-def status():
+def status(vm='vm0'):
     """The pair as the first node that knows of it sees it, else None."""
     for node in living():
-        answer = ask(node, 'status', 'vm0')
+        answer = ask(node, 'status', vm)
         for found in (answer or {}).get('pairs', []):
-            if found['name'] == 'vm0' and found.get('primary'):
+            if found['name'] == vm and found.get('primary'):
                 return found
     return None
 
@@ -79,21 +79,21 @@ def wait_protected(timeout, say):
                         f'{last["state"] + ", " + last["reason"] if last else "nobody knows of the pair"}')
 
 
-def qemu_pid(node):
+def qemu_pid(node, vm='vm0'):
     """The pid (inside the node) that kemarid wrote down."""
-    for line in on(node, 'cat', '/run/kemari/vm0.pid').splitlines():
+    for line in on(node, 'cat', f'/run/kemari/{vm}.pid').splitlines():
         name, _, value = line.partition('=')
         if name == 'pid':
             return int(value)
-    raise base.LabError(f'{node}: no pid in /run/kemari/vm0.pid')
+    raise base.LabError(f'{node}: no pid in /run/kemari/{vm}.pid')
 
 
-def events():
+def events(vm='vm0'):
     """Of all nodes that live, in the order of time. One machine: they share
     the clock."""
     found = {}
     for node in living():
-        for item in ask(node, 'events', 'vm0') or []:
+        for item in ask(node, 'events', vm) or []:
             key = (item['mono_us'], item['node'], item['from'], item['to'])
             found[key] = item
     return [found[key] for key in sorted(found)]

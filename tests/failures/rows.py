@@ -12,8 +12,9 @@ import timeline
 class Row:
     """One row under way: who is who, and what is to be undone."""
 
-    def __init__(self, primary, standby, third):
+    def __init__(self, primary, standby, third, vm='vm0'):
         self.primary, self.standby, self.third = primary, standby, third
+        self.vm = vm
         self.at = None
         self.undo = []
 
@@ -31,7 +32,7 @@ def sh(node, script):
 
 
 def signal_qemu(row, node, number):
-    pid = pair.qemu_pid(node)
+    pid = pair.qemu_pid(node, row.vm)
     row.now()
     sh(node, f'kill -{number} {pid}')
 
@@ -86,18 +87,18 @@ def clean_leave(row):
 
 def moved(row):
     row.now()
-    pair.on(row.third, 'nice', 'pcs', 'resource', 'move', 'vm0-clone',
-            '--promoted')
+    pair.on(row.third, 'nice', 'pcs', 'resource', 'move',
+            f'{row.vm}-clone', '--promoted')
 
 
 def handed_over(row):
     row.now()
-    pair.on(row.third, 'kemarictl', 'handover', 'vm0')
+    pair.on(row.third, 'kemarictl', 'handover', row.vm)
 
 
 def taken_over(row):
     row.now()
-    pair.on(row.third, 'kemarictl', 'takeover', 'vm0')
+    pair.on(row.third, 'kemarictl', 'takeover', row.vm)
 
 
 # --------------------------------------------------------------------- links
