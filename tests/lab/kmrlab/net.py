@@ -80,12 +80,15 @@ def plug_node(node):
     record(node)
     ip_batch('switch', [f'link set {port_name(node, link)} up'
                         for link in LINKS if not is_cut(node, link)])
-    lines = ['link set lo up',
-             'link add br-guest type bridge stp_state 0 forward_delay 0 '
-             'mcast_snooping 0',
-             'link set guest master br-guest up',
-             f'address add {address("guest", 10 + number)}/24 dev br-guest',
-             'link set br-guest up']
+    # as a real card's: the others' neighbour tables outlive a power cut
+    lines = [f'link set {link} address 02:6b:6d:00:{index:02x}:{number:02x}'
+             for index, link in enumerate(LINKS)]
+    lines += ['link set lo up',
+              'link add br-guest type bridge stp_state 0 forward_delay 0 '
+              'mcast_snooping 0',
+              'link set guest master br-guest up',
+              f'address add {address("guest", 10 + number)}/24 dev br-guest',
+              'link set br-guest up']
     for link in ('cluster', 'repl', 'storage'):
         lines += [f'address add {address(link, 10 + number)}/24 dev {link}',
                   f'link set {link} up']
