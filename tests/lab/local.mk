@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The lab builds its own three programs at `up`.
-EXTRA_DIST += tests/lab
+# The lab builds its own three programs at `up`; and what runs in it.
+EXTRA_DIST += tests/lab tests/campaign tests/failures
