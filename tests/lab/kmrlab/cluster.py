@@ -9,7 +9,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
-from . import base, net, power
+from . import base, net, power, vm
 from .base import DATA, HERE, LOGS, PIDS, POWER, RECORDS, RUN, LabError
 
 NEEDED = ['unshare', 'nsenter', 'ip', 'sysctl', 'cc', 'nbdkit', 'pcs',
@@ -30,7 +30,7 @@ def check_machine():
         raise LabError('missing: the package nbdkit-plugin-dev')
 
 
-def resolve_settings(count):
+def resolve_settings(count, virtual):
     """Where the parts are. Without them the lab is a cluster without
     Kemari."""
     cache = os.environ.get('KEMARI_CACHE', '/var/cache/kemari')
@@ -59,7 +59,9 @@ def resolve_settings(count):
     share = [path for path in share
              if not any(path.startswith(other + '/') for other in share)]
     return {'nodes': count, 'stage': stage or '', 'qemu': qemu,
-            'guest': guest, 'share': ' '.join(share), 'pid': os.getpid()}
+            'guest': guest, 'share': ' '.join(share), 'pid': os.getpid(),
+            'vm': virtual, 'kernel': vm.kernel() if virtual else '',
+            'vm_cpu': os.environ.get('KEMARI_VM_CPU', 'Skylake-Server')}
 
 
 def build_programs():
@@ -78,9 +80,9 @@ def build_programs():
             raise LabError(f'{name}: {error}')
 
 
-def up(count):
+def up(count, virtual=()):
     check_machine()
-    chosen = resolve_settings(count)
+    chosen = resolve_settings(count, list(virtual))
     try:
         os.mkdir(RUN)
     except FileExistsError:
@@ -98,6 +100,12 @@ def up(count):
                                     'machine-room'])
         base.wait_for('the machine room',
                       lambda: os.path.exists(power.SOCKET), 30)
+        # virtual machines first: they are slow, and Pacemaker fences at
+        # once who is missing when it starts
+        for node in chosen['vm']:
+            power.order(f'on {node}')
+        for node in chosen['vm']:
+            wait_for_vm(node)
         for node in base.nodes():
             power.order(f'on {node}')
         wait_for_cluster()
@@ -138,9 +146,18 @@ def is_complete(node):
         fence.get('active') == 'true' and fence.get('failed') == 'false'
 
 
+def wait_for_vm(node):
+    """Its Pacemaker is started, so its corosync is ready."""
+    base.wait_for(f'{node}, a virtual machine', lambda: in_node(
+        node, 'test', '-e', '/run/lab/pacemaker').returncode == 0, 240, 1)
+
+
 def wait_for_cluster():
     try:
-        base.wait_for('the cluster', lambda: is_complete('node1'), 90, 0.2)
+        # a virtual machine is slow, and then each look at it costs it time
+        limit, pause = (300, 1) if base.settings().get('vm') else (90, 0.2)
+        base.wait_for('the cluster', lambda: is_complete('node1'), limit,
+                      pause)
     except LabError:
         base.say(in_node('node1', 'crm_mon', '-1').stdout)
         raise
@@ -172,6 +189,8 @@ def status():
                    if net.is_cut(node, link)]
         trouble += [f'{link} degraded' for link in base.LINKS
                     if os.path.exists(net.degrade_file(node, link))]
+        if vm.is_vm(node):
+            state += ' (virtual machine)'
         print(f'{node}    {state} {", ".join(trouble)}'.rstrip())
     for name in ('machine-room', 'nbdkit'):
         if base.pid_of(name) is None:

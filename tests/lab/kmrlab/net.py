@@ -5,7 +5,7 @@ a veth into each. Nothing is made in the machine's own network namespace."""
 import json
 import os
 
-from . import base
+from . import base, vm
 from .base import LINKS, RECORDS, LabError, address
 
 
@@ -34,6 +34,9 @@ def start_namespaces():
     ip_batch('switch', [
         f'link add br-{link} up type bridge stp_state 0 forward_delay 0 '
         'mcast_snooping 0' for link in LINKS])
+    if base.settings().get('vm'):
+        ip_batch('switch', ['link set lo up',
+                            f'address add {vm.OUTSIDE}/32 dev lo'])
     plug('storage', 'storage', 'storage', 100)
     plug('client', 'client', 'guest', 200)
     record('client')
@@ -70,16 +73,8 @@ def plug_node(node):
     first frame."""
     number = base.number_of(node)
     pid = base.pid_of(node)
-    unplug_node(node)
-    lines = []
-    for link in LINKS:
-        lines += [f'link add {port_name(node, link)} type veth peer name '
-                  f'{link} netns {pid}',
-                  f'link set {port_name(node, link)} master br-{link}']
-    ip_batch('switch', lines)
-    record(node)
-    ip_batch('switch', [f'link set {port_name(node, link)} up'
-                        for link in LINKS if not is_cut(node, link)])
+    make_ports(node, lambda link: f'link add {port_name(node, link)} '
+               f'type veth peer name {link} netns {pid}')
     # as a real card's: the others' neighbour tables outlive a power cut
     lines = [f'link set {link} address 02:6b:6d:00:{index:02x}:{number:02x}'
              for index, link in enumerate(LINKS)]
@@ -93,9 +88,38 @@ def plug_node(node):
         lines += [f'address add {address(link, 10 + number)}/24 dev {link}',
                   f'link set {link} up']
     ip_batch(node, lines)
+    start_relays(node)
+
+
+def make_ports(node, how):
+    unplug_node(node)
+    lines = []
+    for link in LINKS:
+        lines += [how(link),
+                  f'link set {port_name(node, link)} master br-{link}']
+    ip_batch('switch', lines)
+    record(node)
+    ip_batch('switch', [f'link set {port_name(node, link)} up'
+                        for link in LINKS if not is_cut(node, link)])
+
+
+def start_relays(node):
     for link in LINKS:
         if os.path.exists(degrade_file(node, link)):
             start_relay(node, link)
+
+
+def plug_vm(node):
+    """All ports of a virtual machine that is about to be switched on."""
+    door = vm.door_port(node)
+    ip_batch('switch', [f'link del {door}'], force=True)
+    make_ports(node, lambda link: f'tuntap add dev {port_name(node, link)} '
+               'mode tap')
+    ip_batch('switch', [f'tuntap add dev {door} mode tap',
+                        f'link set {door} up',
+                        f'route add {vm.door_address(node)} dev {door} '
+                        f'src {vm.OUTSIDE}'])
+    start_relays(node)
 
 
 def unplug_node(node):
@@ -132,6 +156,7 @@ def cut(node, link):
         pass
     if base.pid_of(node):
         ip_batch('switch', [f'link set {port_name(node, link)} down'])
+        vm.set_carrier(node, link, False)
 
 
 def heal(node, link):
@@ -145,6 +170,7 @@ def heal(node, link):
         ip_batch('switch', [
             f'link set {port_name(node, link)} master br-{link}'])
     ip_batch('switch', [f'link set {port_name(node, link)} up'])
+    vm.set_carrier(node, link, True)
 
 
 DEGRADE = {'delay': (0, 10000), 'loss': (0, 100), 'dup': (0, 100),

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from . import base, net
+from . import base, net, vm
 from .base import DATA, POWER, RECORDS, LabError
 
 SOCKET = POWER + '/socket'
@@ -43,6 +43,16 @@ class Room:
         if base.pid_of(node):
             return
         self.log(f'{node} on')
+        if vm.is_vm(node):
+            net.plug_vm(node)
+            vm.start(node, environment(node), net.namespace('switch'),
+                     net.port_name)
+            for link in base.LINKS:
+                if net.is_cut(node, link):
+                    base.wait_for(f'{node}\'s monitor', lambda:
+                                  os.path.exists(vm.qmp_path(node)), 20)
+                    vm.set_carrier(node, link, False)
+            return
         report = f'{base.RUN}/{node}.pid'
         if os.path.exists(report):
             os.unlink(report)
@@ -99,6 +109,8 @@ def environment(node):
             'LAB_HERE': base.HERE, 'LAB_RUN': base.RUN, 'LAB_DATA': DATA,
             'LAB_NODE': node, 'LAB_NUMBER': str(base.number_of(node)),
             'LAB_NODES': str(chosen['nodes']),
+            'LAB_TOKEN': '5000' if chosen.get('vm') else '1000',
+            'LAB_KERNEL': chosen.get('kernel', ''),
             'LAB_STAGE': chosen['stage'], 'LAB_QEMU': chosen['qemu'],
             'LAB_GUEST': chosen['guest'], 'LAB_SHARE': chosen['share']}
 
@@ -125,6 +137,8 @@ def door(node):
     pid = base.pid_of(node)
     if pid is None:
         raise LabError(f'{node} is off')
+    if vm.is_vm(node):
+        return vm.door(node)
     return ['nsenter', '-t', str(pid), '-m', '-u', '-i', '-n', '-p', '-r',
             '-w']
 
@@ -154,11 +168,28 @@ class Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 32
 
 
+class OuterServer(socketserver.ThreadingTCPServer):
+    """The same for the fence agents in virtual machines."""
+    daemon_threads = True
+
+    def __init__(self, listener, handler):
+        super().__init__(listener.getsockname(), handler,
+                         bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
+
 def serve():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    outer = OuterServer(vm.room_socket(), Handler) \
+        if base.settings().get('vm') else None
     start_storage()
     with Server(SOCKET, Handler) as server:
         server.room = Room()
+        if outer:
+            outer.room = server.room
+            threading.Thread(target=outer.serve_forever,
+                             daemon=True).start()
         server.serve_forever()
 
 
