@@ -26,7 +26,10 @@ def others(node):
 
 def ask(node, *words):
     """kemarictl's answer as data; None where kemarid does not answer."""
-    done = cluster.in_node(node, 'kemarictl', *words, '--output-as=json')
+    try:
+        done = cluster.in_node(node, 'kemarictl', *words, '--output-as=json')
+    except base.LabError:
+        return None  # switched off meanwhile
     try:
         return json.loads(done.stdout) if done.returncode == 0 else None
     except ValueError:

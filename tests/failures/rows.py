@@ -111,9 +111,13 @@ def cut(node_of, *links, fences=False):
         for link in links:
             net.cut(node, link)
         if fences:
-            base.wait_for(f'{node} to be fenced', lambda: timeline.power_time(
-                f'{node} reboot confirmed', row.at), 60, 0.2)
+            wait_fenced(row, node)
     return act
+
+
+def wait_fenced(row, node):
+    base.wait_for(f'{node} to be fenced', lambda: timeline.power_time(
+        f'{node} reboot confirmed', row.at), 60, 0.2)
 
 
 def storage_cut(row):
@@ -203,6 +207,7 @@ def pacemaker_killed(row):
 def corosync_killed(row):
     row.now()
     signal_service(row.primary, 'corosync', 9)
+    wait_fenced(row, row.primary)
 
 
 # ---------------------------------------------------------------- state files
@@ -219,8 +224,9 @@ def disk_full(row):
     signal_qemu(row, row.primary, 9)
 
 
-def voters():
-    text = pair.on(pair.living()[0], 'cat', '/var/lib/kemari/vm0.state')
+def voters(row):
+    """As the standby's node knows them; its own file is left alone."""
+    text = pair.on(row.standby, 'cat', '/var/lib/kemari/vm0.state')
     return {line.split('=')[1] for line in text.splitlines()
             if line.startswith('voter')}
 
@@ -232,45 +238,45 @@ def replace_state(node, script):
     start_service(node, 'kemarid')
 
 
-def admitted(node, before):
+def admitted(row, node, before):
     """Its new file became a voter's, by a record."""
     base.wait_for(f'{node} admitted anew', lambda: any(
         voter.split()[0] == node and voter not in before
-        for voter in voters()), 20, 0.5)
+        for voter in voters(row)), 20, 0.5)
 
 
 def state_lost(row):
-    before = voters()
+    before = voters(row)
     row.now()
     replace_state(row.third, 'rm -f vm0.state')
-    admitted(row.third, before)
+    admitted(row, row.third, before)
 
 
 def owner_state_lost(row):
     """Its QEMU runs on: kemarid must find it, not declare it dead."""
-    before = voters()
+    before = voters(row)
     row.now()
     replace_state(row.primary, 'rm -f vm0.state')
-    admitted(row.primary, before)
+    admitted(row, row.primary, before)
 
 
 def state_corrupt(row):
-    before = voters()
+    before = voters(row)
     row.now()
     replace_state(row.third, 'sed -i s/paired/solo/ vm0.state')
-    admitted(row.third, before)
+    admitted(row, row.third, before)
 
 
 def state_rolled_back(row):
     """Promises were made after the copy: it must not vote on them again."""
-    before = voters()
+    before = voters(row)
     sh(row.third, 'cp /var/lib/kemari/vm0.state /tmp/old.state')
     pair.on(row.third, 'kemarictl', 'handover', 'vm0')
     row.now()
     pair.wait_protected(60, lambda text: None)
     replace_state(row.third, 'cp /tmp/old.state vm0.state')
     pair.on(row.primary, 'kemarictl', 'handover', 'vm0')
-    admitted(row.third, before)
+    admitted(row, row.third, before)
 
 
 ROWS = [
