@@ -157,7 +157,9 @@ static const char *why_claim(struct kmr_step *step)
     if (pair->takeover_asked) {
         return "asked by an operator";
     }
-    if (pair->synced && (!peer || !peer->up)) {
+    /* One that was not heard yet may be there, its kemarid starting as ours
+     * did: the stream tells whether its QEMU is. */
+    if (pair->synced && peer && !peer->up) {
         return "the owner's node left the cluster";
     }
     if (pair->phase != KMR_PHASE_PRIMARY_LOST) {

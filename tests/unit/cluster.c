@@ -48,8 +48,10 @@ static void tell_peers(struct sim *sim, unsigned about)
     for (unsigned i = 0; i < SIM_NODES; i++) {
         struct kmr_event event = { .type = KMR_EVENT_PEER };
 
-        if (i == about || !sim->nodes[i].name[0] || !sim->nodes[i].present) {
-            continue;
+        if (i == about || !sim->nodes[i].name[0] || !sim->nodes[i].present ||
+            (!node->present &&
+             !kmr_pair_peer(&sim->nodes[i].pair, node->name))) {
+            continue; /* or not heard since its kemarid began */
         }
         snprintf(event.node, sizeof(event.node), "%s", node->name);
         event.boot = node->boot;
@@ -59,8 +61,7 @@ static void tell_peers(struct sim *sim, unsigned about)
         event.idle = node->pair.phase == KMR_PHASE_IDLE;
         step(sim, i, &event);
         if (node->present) {
-            memset(&event, 0, sizeof(event));
-            event.type = KMR_EVENT_RECORD;
+            event = (struct kmr_event){ .type = KMR_EVENT_RECORD };
             snprintf(event.node, sizeof(event.node), "%s", node->name);
             memcpy(event.id, node->pair.agreed.id, sizeof(event.id));
             event.record = node->pair.agreed.record;

@@ -325,8 +325,14 @@ static void test_kemarid_restarts(void **state)
     sim_run(&sim, 100);
     sim_expect(&sim, "node2 IDLE -> ADOPTING (found running)\n"
                      "node2 ADOPTING -> SYNCHRONISED (adopted)\n");
-    /* nobody can confirm a death while its kemarid is away */
+    /* a node that was not heard yet has not left the cluster */
     sim_kemarid_dies(&sim, 0);
+    sim_kemarid_dies(&sim, 1);
+    sim_kemarid_back(&sim, 1);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node2 IDLE -> ADOPTING (found running)\n"
+                     "node2 ADOPTING -> SYNCHRONISED (adopted)\n");
+    /* nobody can confirm a death while its kemarid is away */
     sim_kill_qemu(&sim, 0);
     sim_run(&sim, 5000);
     sim_expect(&sim,
