@@ -33,11 +33,13 @@ class Map:
 class Kind:
     """HITS: whose memory may go: 'primary', 'standby', or a node with all that
     is on it ('@primary'). UNSETTLES: either side of the pair may be given up,
-    nobody knows which one beforehand; '@...': of each pair on that node."""
+    nobody knows which one beforehand; '@...': of each pair on that node.
+    TOUCHES: what else may be noticed there, on that node or on 'all'."""
 
-    def __init__(self, name, weight, act, hits=None, unsettles=None):
+    def __init__(self, name, weight, act, hits=None, unsettles=None,
+                 touches=None):
         self.name, self.weight, self.act = name, weight, act
-        self.hits, self.unsettles = hits, unsettles
+        self.hits, self.unsettles, self.touches = hits, unsettles, touches
 
 
 class Fault:
@@ -60,7 +62,16 @@ class Fault:
             self.unsettled = set(places.on(getattr(self.row,
                                                    kind.unsettles[1:])))
 
-    def concerns(self):
+        touched = []
+        if kind.touches:
+            touched = base.nodes() if kind.touches == 'all' else \
+                [getattr(self.row, kind.touches[1:])]
+        # whose blackouts count as this fault's
+        self.concerned = {vm} | self.endangers()
+        for node in touched:
+            self.concerned |= set(places.on(node))
+
+    def endangers(self):
         return set(self.lost) | self.unsettled
 
     def may_overlap(self, other):
@@ -68,7 +79,7 @@ class Fault:
         memory would be gone by design."""
         if self.node and other.node and self.node != other.node:
             return False
-        for vm in self.concerns() & other.concerns():
+        for vm in self.endangers() & other.endangers():
             if vm in self.unsettled or vm in other.unsettled or \
                     self.lost[vm] | other.lost[vm] == {'primary', 'standby'}:
                 return False
@@ -172,18 +183,24 @@ KINDS = [
          unsettles='@standby'),
     Kind('cluster-cut', 3, cut('primary', 'cluster'), hits='@primary'),
     Kind('all-cut', 2, cut('primary', *base.LINKS), hits='@primary'),
-    Kind('storage-cut', 3, brief('primary', 'storage', 2)),
+    Kind('storage-cut', 3, brief('primary', 'storage', 2),
+         touches='@primary'),
     Kind('repl-loss', 2, degraded('primary', 'repl', 'loss=20'),
          unsettles='@primary'),
     Kind('repl-delay', 2, degraded('primary', 'repl', 'delay=100'),
          unsettles='@primary'),
     Kind('cluster-loss', 2, degraded('standby', 'cluster', 'loss=10'),
          hits='@standby'),
-    Kind('kemarid', 4, killed('kemarid', 'primary')),
-    Kind('kemarid-standby', 4, killed('kemarid', 'standby')),
-    Kind('kemarid-all', 3, killed('kemarid', 'primary', 'standby', 'third')),
-    Kind('libvirtd', 4, killed('libvirtd', 'primary')),
-    Kind('libvirtd-hangs', 4, hung('libvirtd', 'standby', 3)),
+    Kind('kemarid', 4, killed('kemarid', 'primary'),
+         touches='@primary'),
+    Kind('kemarid-standby', 4, killed('kemarid', 'standby'),
+         touches='@standby'),
+    Kind('kemarid-all', 3, killed('kemarid', 'primary', 'standby', 'third'),
+         touches='all'),
+    Kind('libvirtd', 4, killed('libvirtd', 'primary'),
+         touches='@primary'),
+    Kind('libvirtd-hangs', 4, hung('libvirtd', 'standby', 3),
+         touches='@standby'),
     Kind('pacemaker', 3, killed('pacemaker', 'primary'), hits='@primary'),
     Kind('corosync', 3, lambda row: (row.now(), rows.signal_service(
         row.primary, 'corosync', 9)), hits='@primary'),
