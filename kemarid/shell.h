@@ -81,6 +81,11 @@ struct kmr_vm {
     struct kmr_proc proc;
     struct kmr_pidwatch *watch;
     bool creating, killing, powered_off;
+    /* its start waits until the state file names it: that ticket, 0 if it
+     * isn't handed over yet */
+    bool create_waits;
+    uint64_t create_ticket;
+    bool blind;       /* adopted without a process: it may still be started */
     unsigned creates; /* tries */
     uint64_t create_since_ms;
     char death[KMR_REASON_MAX];
@@ -100,8 +105,10 @@ struct kmr_vm {
     char state_text[KMR_STATEFILE_MAX]; /* as handed over last */
     char pid_text[512];                 /* the same, of /run/kemari */
     uint64_t ticket, written;           /* of the state file */
-    struct kmr_outgoing *outbox;        /* waits for it; the oldest first */
-    bool abstains;                      /* it can't be written */
+    char id[KMR_UUID_MAX];              /* the file's, as handed over last */
+    uint64_t id_ticket;
+    struct kmr_outgoing *outbox; /* waits for it; the oldest first */
+    bool abstains;               /* it can't be written */
 };
 
 struct kmr_node {
@@ -180,6 +187,8 @@ int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
 int kmr_state_load(struct kmr_shell *shell);
 void kmr_state_adopt(struct kmr_vm *vm); /* what /run/kemari knows of it */
 void kmr_state_write(struct kmr_vm *vm);
+/* The id of the state file, if that is on disk; else "". */
+const char *kmr_state_id(const struct kmr_vm *vm);
 /* Sent when the next kmr_state_write() is on disk, and never if it fails. */
 void kmr_state_send_later(struct kmr_vm *vm, const struct kmr_msg *msg);
 void kmr_state_written(const char *name, uint64_t ticket, int err, void *user);
@@ -200,6 +209,9 @@ void kmr_vm_done(struct kmr_vm *vm, enum kmr_order order, uint32_t tag, bool ok,
 int kmr_vm_give(struct kmr_vm *vm, enum kmr_virt_op op, const char *text,
                 bool paused, uint32_t timeout_ms, kmr_virt_cb cb);
 void kmr_vm_create(void *data); /* starts the domain of vm->sequence */
+/* The same, as soon as the state file is written. */
+void kmr_vm_create_later(struct kmr_vm *vm, bool durable);
+void kmr_vm_create_written(struct kmr_vm *vm);
 void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_watch(struct kmr_vm *vm);
 /* Its QEMU's process is not known: looks for it. False: there is none, and it

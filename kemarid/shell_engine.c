@@ -195,8 +195,7 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         vm->killing = false;
         vm->death[0] = '\0';
         vm->creating = true;
-        /* Not from inside the step: it may fail at once. */
-        kmr_shell_timer(vm->shell, 0, vm, kmr_vm_create, &vm->again);
+        kmr_vm_create_later(vm, effect->durable);
         return;
     case KMR_ORDER_PREPARE:
         err = order_prepare(vm, effect);

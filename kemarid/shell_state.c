@@ -179,6 +179,10 @@ void kmr_state_write(struct kmr_vm *vm)
                    pair->vm);
             return;
         }
+        if (strcmp(vm->id, agreed->id) != 0) {
+            strcpy(vm->id, agreed->id);
+            vm->id_ticket = vm->ticket;
+        }
         write_pid(vm);
     }
     for (struct kmr_outgoing *item = vm->outbox; item; item = item->next) {
@@ -186,7 +190,17 @@ void kmr_state_write(struct kmr_vm *vm)
             item->ticket = vm->ticket;
         }
     }
+    if (vm->create_waits && vm->create_ticket == 0) {
+        vm->create_ticket = vm->ticket;
+    }
     send_what_is_written(vm);
+    kmr_vm_create_written(vm);
+}
+
+/* A voter by an id that a crash takes away again would never vote. */
+const char *kmr_state_id(const struct kmr_vm *vm)
+{
+    return vm->written >= vm->id_ticket ? vm->id : "";
 }
 
 void kmr_state_written(const char *name, uint64_t ticket, int err, void *user)
@@ -202,6 +216,9 @@ void kmr_state_written(const char *name, uint64_t ticket, int err, void *user)
         return;
     }
     if (!err) {
+        if (vm->written < vm->id_ticket && ticket >= vm->id_ticket) {
+            kmr_shell_status_soon(shell); /* now it may have a vote */
+        }
         vm->written = ticket;
         if (vm->abstains) {
             vm->abstains = false;
@@ -209,6 +226,7 @@ void kmr_state_written(const char *name, uint64_t ticket, int err, void *user)
                    vm_name);
         }
         send_what_is_written(vm);
+        kmr_vm_create_written(vm);
         return;
     }
     /* What was not written must never be said. */
@@ -400,6 +418,7 @@ static void read_local(struct kmr_vm *vm, const char *text)
     }
     /* Without a pid libvirtd may be starting it just now: not dead yet. */
     vm->create_since_ms = kmr_now_ms();
+    vm->blind = vm->proc.pid == 0;
     kmr_shell_step(vm, &event);
     if (vm->proc.pid != 0) {
         kmr_vm_watch(vm);
@@ -466,6 +485,7 @@ static void load_file(struct kmr_shell *shell, const char *file)
         if (!reason) {
             agreed.nodes = vm->pair.agreed.nodes;
             vm->pair.agreed = agreed;
+            kmr_text_set(vm->id, sizeof(vm->id), agreed.id);
         }
     }
     if (reason) {

@@ -33,7 +33,7 @@ void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret)
     kmr_text_set(ret->reason, sizeof(ret->reason), pair->reason);
     ret->record = pair->agreed.record;
     if (!pair->leaving) {
-        kmr_text_set(ret->voter, sizeof(ret->voter), pair->agreed.id);
+        kmr_text_set(ret->voter, sizeof(ret->voter), kmr_state_id(vm));
     }
     ret->progress = vm->progress;
     ret->checkpoints = vm->engine.checkpoints;

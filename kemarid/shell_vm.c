@@ -71,6 +71,8 @@ void kmr_vm_forget(struct kmr_vm *vm)
     vm->killing = false;
     vm->powered_off = false;
     vm->creating = false;
+    vm->create_waits = false;
+    vm->blind = false;
     vm->death[0] = '\0';
     vm->progress = 0;
     memset(&vm->engine, 0, sizeof(vm->engine));
@@ -180,8 +182,13 @@ void kmr_vm_kill(struct kmr_vm *vm, const struct kmr_effect *effect)
         qb_loop_timer_del(vm->shell->loop, vm->again);
         vm->again = 0;
         vm->creating = false;
+        vm->create_waits = false;
     }
     find_process(vm);
+    if (vm->proc.pid == 0 && vm->blind &&
+        kmr_now_ms() <= vm->create_since_ms + KMR_CREATE_MS) {
+        return; /* libvirtd may be at it: the core kills again */
+    }
     if (vm->proc.pid == 0) {
         if (!vm->grace) {
             kmr_shell_timer(vm->shell, 1, vm, on_nothing, &vm->grace);
@@ -304,6 +311,42 @@ void kmr_vm_create(void *data)
         kmr_vm_done(vm, vm->sequence.order, vm->sequence.tag, false, false,
                     error.text);
     }
+}
+
+static void on_unwritten(void *data)
+{
+    struct kmr_vm *vm = data;
+
+    vm->again = 0;
+    vm->creating = false;
+    vm->create_waits = false;
+    kmr_vm_done(vm, vm->sequence.order, vm->sequence.tag, false, false,
+                "its state file can't be written");
+}
+
+/*
+ * A kemarid that dies after the order and before its file names the instance
+ * would find no trace of it, and say that it is dead.
+ */
+void kmr_vm_create_later(struct kmr_vm *vm, bool durable)
+{
+    vm->create_waits = durable;
+    vm->create_ticket = 0;
+    /* Not from inside the step: it may fail at once. */
+    kmr_shell_timer(vm->shell, durable ? KMR_CREATE_MS : 0, vm,
+                    durable ? on_unwritten : kmr_vm_create, &vm->again);
+}
+
+void kmr_vm_create_written(struct kmr_vm *vm)
+{
+    if (!vm->create_waits || vm->create_ticket == 0 ||
+        vm->written < vm->create_ticket) {
+        return;
+    }
+    vm->create_waits = false;
+    qb_loop_timer_del(vm->shell->loop, vm->again);
+    vm->again = 0;
+    kmr_shell_timer(vm->shell, 0, vm, kmr_vm_create, &vm->again);
 }
 
 /* ---- libvirt's events ---- */

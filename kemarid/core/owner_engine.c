@@ -199,6 +199,10 @@ void kmr_owner_engine(struct kmr_step *step)
         }
         break;
     case KMR_ENGINE_HANDED_OVER:
+        if (pair->phase == KMR_PHASE_PROTECTED) {
+            /* The order hung, was given up, and fired: it is frozen. */
+            kmr_step_move(step, KMR_PHASE_HANDING_OVER, "late, all the same");
+        }
         if (pair->phase == KMR_PHASE_HANDING_OVER) {
             kmr_step_move(step, KMR_PHASE_HANDED_OVER,
                           "frozen, the standby has all of it");

@@ -252,6 +252,7 @@ struct kmr_effect {
     enum kmr_phase from, to;
     char reason[KMR_REASON_MAX];
     struct kmr_paxos paxos; /* SEND */
+    /* SEND, ORDER: not before the state as it is after the step is on disk */
     bool durable;
 };
 

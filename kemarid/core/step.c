@@ -89,6 +89,9 @@ void kmr_step_order(struct kmr_step *step, enum kmr_order order,
     effect->order = order;
     effect->tag = pair->tag;
     effect->generation = generation;
+    /* Or a kemarid that dies just now would not know of that QEMU. */
+    effect->durable =
+        order == KMR_ORDER_CREATE_PRIMARY || order == KMR_ORDER_CREATE_STANDBY;
     kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
     kmr_text_set(effect->peer, sizeof(effect->peer), pair->peer);
 }

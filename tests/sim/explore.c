@@ -51,7 +51,13 @@ static size_t size_of(const struct sim *sim)
     return offsetof(struct sim, pool) + sim->pool_top * sizeof(sim->pool[0]);
 }
 
-/* Time itself is not part of a world: but what is due is told from it. */
+static void copy_world(struct sim *to, const struct sim *from)
+{
+    memcpy(to, from, size_of(from));
+    memset(&to->pool[to->pool_top], 0,
+           (SIM_POOL - to->pool_top) * sizeof(to->pool[0]));
+}
+
 static bool is_new(const struct sim *sim, unsigned left)
 {
     const uint64_t *at = (const uint64_t *)(const void *)sim;
@@ -179,7 +185,7 @@ static bool leaf(struct sim *sim, struct sim *copy)
     bool well = false;
 
     leaves++;
-    memcpy(copy, sim, size_of(sim));
+    copy_world(copy, sim);
     sim_heal(copy);
     for (unsigned s = 0; s < 300 && !well; s++) {
         if (!sim_run(copy, 1000)) {
@@ -217,9 +223,7 @@ static bool go(unsigned at)
     }
     for (int verb = 0; verb < VERBS; verb++) {
         for (unsigned n = 0; n < (has_node(verb) ? nodes : 1); n++) {
-            memcpy(next, sim, size_of(sim));
-            memset(&next->pool[next->pool_top], 0,
-                   (SIM_POOL - next->pool_top) * sizeof(next->pool[0]));
+            copy_world(next, sim);
             path[at].verb = (enum verb)verb;
             path[at].n = n;
             if (!choose(next, (enum verb)verb, n)) {

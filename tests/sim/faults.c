@@ -82,7 +82,9 @@ void sim_fault(struct sim *sim)
     case 4:
         if (node->kemarid) {
             sim_kemarid_stop(sim, n);
-            node->back_ms = sim->now_ms + sim_delay(sim, 50, 8000);
+            node->back_ms =
+                sim->now_ms +
+                sim_delay(sim, 50, sim_chance(sim, 10) ? 60000 : 8000);
         }
         break;
     case 5:
@@ -154,7 +156,9 @@ bool sim_is_well(const struct sim *sim, bool protected)
             (inst->hold && inst->state != KMR_ENGINE_PROTECTED)) {
             continue;
         }
-        running += !protected || node->pair.phase == KMR_PHASE_PROTECTED;
+        running +=
+            !protected || (node->pair.phase == KMR_PHASE_PROTECTED &&
+                           node->pair.agreed.record.mode == KMR_MODE_PAIRED);
     }
     return running == 1;
 }

@@ -72,7 +72,9 @@ void sim_send_status(struct sim *sim, unsigned n)
     it->to = SIM_NODES;
     it->phase = node->pair.phase;
     it->want = node->pair.want;
-    memcpy(it->voter, node->pair.agreed.id, sizeof(it->voter));
+    if (node->has_file && strcmp(node->disk.id, node->pair.agreed.id) == 0) {
+        memcpy(it->voter, node->disk.id, sizeof(it->voter));
+    }
     it->paxos.value = node->pair.agreed.record;
     node->status_ms = sim->now_ms + 5000;
     sim_send(sim, n, msg);

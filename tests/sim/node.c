@@ -82,6 +82,9 @@ void sim_written(struct sim *sim, unsigned n)
         node->changed = true; /* the next step tries again */
         say_what_is_written(sim, n, ticket, false);
     } else {
+        if (!node->has_file || strcmp(node->disk.id, node->next.id) != 0) {
+            node->status_ms = sim->now_ms + STATUS_SOON_MS;
+        }
         node->disk = node->next;
         node->has_file = true;
         say_what_is_written(sim, n, ticket, true);
