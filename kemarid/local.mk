@@ -4,6 +4,7 @@ kemari_core_sources = \
 	kemarid/core/answer.c kemarid/core/answer.h \
 	kemarid/core/claim.c \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
+	kemarid/core/consensus_others.c kemarid/core/consensus_priv.h \
 	kemarid/core/fact.c \
 	kemarid/core/limits.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \

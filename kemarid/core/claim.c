@@ -125,6 +125,22 @@ void kmr_claim_make(struct kmr_step *step, enum kmr_claim claim)
     kmr_claim_out(step, &out);
 }
 
+/* R3, two voters: what may the other one have decided while we were away? */
+void kmr_claim_probe(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_voter *other = kmr_consensus_stranger(&pair->agreed);
+    const struct kmr_peer *peer =
+        other ? kmr_pair_peer(pair, other->node) : NULL;
+    struct kmr_consensus_out out = { .count = 0 };
+
+    if (peer && peer->present && pair->synced) {
+        kmr_consensus_probe(&pair->agreed, step->event->now_ms,
+                            step->event->fresh, &out);
+        kmr_claim_out(step, &out);
+    }
+}
+
 static bool majority_is_there(const struct kmr_pair *pair)
 {
     const struct kmr_consensus *agreed = &pair->agreed;

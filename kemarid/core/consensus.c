@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "core/consensus.h"
+#include "core/consensus_priv.h"
 
 #include <string.h>
 
@@ -37,11 +37,6 @@ static uint64_t next_generation(const struct kmr_consensus *us)
     return us->record.generation + 1;
 }
 
-static bool is_us(const struct kmr_consensus *us, const char *node)
-{
-    return kmr_text_same(us->node, node);
-}
-
 bool kmr_consensus_votes(const struct kmr_consensus *us)
 {
     const struct kmr_voter *voter = kmr_record_voter(&us->record, us->node);
@@ -51,108 +46,6 @@ bool kmr_consensus_votes(const struct kmr_consensus *us)
         return !us->lost;
     }
     return voter && us->id[0] != '\0' && kmr_text_same(voter->id, us->id);
-}
-
-/* ---- what is known of the others ---- */
-
-static struct kmr_acquaintance *other_of(struct kmr_consensus *us,
-                                         const char *node)
-{
-    struct kmr_acquaintance *spare = NULL;
-
-    for (unsigned i = 0; i < KMR_TALLY_MAX; i++) {
-        if (kmr_text_same(us->others[i].node, node)) {
-            return &us->others[i];
-        }
-        if (!spare && us->others[i].node[0] == '\0') {
-            spare = &us->others[i];
-        }
-    }
-    if (spare && node[0] != '\0') {
-        kmr_text_set(spare->node, sizeof(spare->node), node);
-        return spare;
-    }
-    return NULL;
-}
-
-static const struct kmr_acquaintance *known(const struct kmr_consensus *us,
-                                            const char *node)
-{
-    for (unsigned i = 0; i < KMR_TALLY_MAX; i++) {
-        if (kmr_text_same(us->others[i].node, node)) {
-            return &us->others[i];
-        }
-    }
-    return NULL;
-}
-
-/*
- * `node` spoke, of state file `id` with `writes` ("": did not say), as one
- * whose record is of `generation`.
- */
-static void heard(struct kmr_consensus *us, const char *node,
-                  uint64_t generation, const char *id, uint64_t writes)
-{
-    struct kmr_acquaintance *other = other_of(us, node);
-
-    if (!other || is_us(us, node)) {
-        return;
-    }
-    other->fenced = false;
-    if (generation <= us->record.generation) {
-        other->exchanged = true;
-    }
-    if (id[0] == '\0') {
-        return;
-    }
-    if (!kmr_text_same(other->id, id)) {
-        kmr_text_set(other->id, sizeof(other->id), id);
-        other->writes = 0;
-    }
-    if (writes > other->writes) {
-        other->writes = writes;
-    }
-}
-
-void kmr_consensus_fenced(struct kmr_consensus *us, const char *node)
-{
-    struct kmr_acquaintance *other = other_of(us, node);
-
-    if (other && !is_us(us, node)) {
-        other->fenced = true;
-    }
-}
-
-bool kmr_consensus_is_fenced(const struct kmr_consensus *us, const char *node)
-{
-    const struct kmr_acquaintance *other = known(us, node);
-
-    return other && other->fenced;
-}
-
-const char *kmr_consensus_id_of(const struct kmr_consensus *us,
-                                const char *node)
-{
-    const struct kmr_acquaintance *other = known(us, node);
-
-    if (is_us(us, node)) {
-        return us->id;
-    }
-    return other ? other->id : "";
-}
-
-const struct kmr_voter *kmr_consensus_alone_without(
-    const struct kmr_consensus *us)
-{
-    const struct kmr_acquaintance *other;
-    const struct kmr_voter *peer;
-
-    if (kmr_record_voters(&us->record) != 2 || !kmr_consensus_votes(us)) {
-        return NULL;
-    }
-    peer = &us->record.voters[is_us(us, us->record.voters[0].node) ? 1 : 0];
-    other = known(us, peer->node);
-    return other && other->fenced && other->exchanged ? peer : NULL;
 }
 
 /* ---- sending ---- */
@@ -196,6 +89,7 @@ static void persist(struct kmr_consensus *us, const char *fresh,
 static void forget_claim(struct kmr_consensus *us)
 {
     us->proposer = KMR_PROPOSER_IDLE;
+    us->probing = false;
     us->tally_count = 0;
     us->attempts = 0;
     us->deadline_ms = 0;
@@ -226,10 +120,10 @@ void kmr_consensus_learn(struct kmr_consensus *us, const char *node,
                          const struct kmr_record *record, const char *id,
                          const char *fresh, struct kmr_consensus_out *out)
 {
-    struct kmr_acquaintance *other = other_of(us, node);
+    struct kmr_acquaintance *other = kmr_consensus_other(us, node);
 
     learn(us, record, fresh, out);
-    heard(us, node, record->generation, id, 0);
+    kmr_consensus_heard(us, node, id, 0);
     if (other && id[0] == '\0') {
         other->id[0] = '\0'; /* it gives up its vote, or has none */
     }
@@ -258,7 +152,7 @@ static bool rolled_back(struct kmr_consensus *us, const struct kmr_paxos *msg,
     for (unsigned i = 0; i < kmr_record_voters(&msg->base); i++) {
         const struct kmr_voter *voter = &msg->base.voters[i];
 
-        if (is_us(us, voter->node) && us->id[0] != '\0' &&
+        if (kmr_consensus_is_us(us, voter->node) && us->id[0] != '\0' &&
             kmr_text_same(voter->id, us->id) && msg->seen[i] > us->writes) {
             kmr_text_set(us->id, sizeof(us->id), fresh);
             us->writes = 0;
@@ -351,7 +245,8 @@ static void begin(struct kmr_consensus *us, uint64_t now_ms, const char *fresh,
     msg->base = us->record;
     for (unsigned i = 0; i < kmr_record_voters(&us->record); i++) {
         const struct kmr_voter *voter = &us->record.voters[i];
-        const struct kmr_acquaintance *other = known(us, voter->node);
+        const struct kmr_acquaintance *other =
+            kmr_consensus_known(us, voter->node);
 
         if (other && kmr_text_same(other->id, voter->id)) {
             msg->seen[i] = other->writes;
@@ -381,7 +276,18 @@ void kmr_consensus_claim(struct kmr_consensus *us,
                          const char *fresh, struct kmr_consensus_out *out)
 {
     us->mine = *wanted;
+    if (us->proposer == KMR_PROPOSER_IDLE || us->probing) {
+        us->probing = false;
+        begin(us, now_ms, fresh, out);
+    }
+}
+
+/* Its promise tells what the peer may have decided without us. */
+void kmr_consensus_probe(struct kmr_consensus *us, uint64_t now_ms,
+                         const char *fresh, struct kmr_consensus_out *out)
+{
     if (us->proposer == KMR_PROPOSER_IDLE) {
+        us->probing = true;
         begin(us, now_ms, fresh, out);
     }
 }
@@ -439,6 +345,10 @@ static void propose(struct kmr_consensus *us, uint64_t now_ms,
 {
     struct kmr_paxos *msg;
 
+    if (us->probing && us->best.round == 0) {
+        forget_claim(us); /* there is nothing to be decided */
+        return;
+    }
     if (us->record.generation == 0 && us->best.round == 0) {
         /* The first record: whoever promised is a voter from now on. */
         memset(us->driven.voters, 0, sizeof(us->driven.voters));
@@ -460,8 +370,13 @@ static void on_promise(struct kmr_consensus *us, const char *node,
                        const struct kmr_paxos *msg, uint64_t now_ms,
                        struct kmr_consensus_out *out)
 {
-    if (us->proposer != KMR_PROPOSER_PREPARING ||
-        compare(&msg->ballot, &us->ballot) != 0) {
+    if (compare(&msg->ballot, &us->ballot) != 0) {
+        return;
+    }
+    if (compare(&msg->other, &us->accepted) <= 0) {
+        kmr_consensus_exchanged(us, node, msg->id);
+    }
+    if (us->proposer != KMR_PROPOSER_PREPARING) {
         return;
     }
     count(us, node, msg->id);
@@ -492,6 +407,9 @@ static void on_accepted(struct kmr_consensus *us, const char *node,
     }
     count(us, node, msg->id);
     if (have_majority(us)) {
+        for (unsigned i = 0; i < us->tally_count; i++) {
+            kmr_consensus_exchanged(us, us->tally[i].node, us->tally[i].id);
+        }
         learn(us, &driven, fresh, out);
         send_decided(us, out);
     }
@@ -543,8 +461,7 @@ void kmr_consensus_message(struct kmr_consensus *us, const char *node,
     case KMR_PAXOS_COUNT:
         break;
     }
-    /* Whoever speaks of a generation has decided the one before. */
-    heard(us, node, msg->generation - 1, msg->id, msg->writes);
+    kmr_consensus_heard(us, node, msg->id, msg->writes);
 }
 
 void kmr_consensus_tick(struct kmr_consensus *us, uint64_t now_ms,
@@ -568,6 +485,10 @@ void kmr_consensus_tick(struct kmr_consensus *us, uint64_t now_ms,
         lost_ballot(us, now_ms, fresh);
         break;
     case KMR_PROPOSER_WAITING:
+        if (us->probing && us->attempts >= KMR_PROBES_MAX) {
+            forget_claim(us);
+            break;
+        }
         begin(us, now_ms, fresh, out);
         break;
     }

@@ -21,6 +21,7 @@
 #define KMR_GATHER_MS 300u   /* the first record waits for all that are there */
 #define KMR_BALLOT_MIN_MS 5u /* back-off after a lost ballot, doubled ... */
 #define KMR_BALLOT_MAX_MS 1000u /* ... up to this */
+#define KMR_PROBES_MAX 5u       /* ballots, then not before something happens */
 
 /* Ordered by round, then id. The id is made for one attempt: no ballot is
  * used twice, whatever a proposer forgets in a crash. Round 0: none. */
@@ -60,7 +61,7 @@ struct kmr_acquaintance {
     char node[KMR_NODE_MAX];
     char id[KMR_UUID_MAX];
     uint64_t writes;
-    bool exchanged; /* records were exchanged since our start */
+    bool exchanged; /* it answered us since our start: consensus_others.c */
     bool fenced;    /* power-fenced, and no word of it since */
 };
 
@@ -84,6 +85,7 @@ struct kmr_consensus {
 
     /* the claim that this node drives, if any */
     enum kmr_proposer proposer;
+    bool probing;             /* it wants nothing but promises */
     struct kmr_record mine;   /* what we want */
     struct kmr_record driven; /* what the ballot proposes */
     struct kmr_ballot ballot, best;
@@ -122,6 +124,14 @@ bool kmr_consensus_votes(const struct kmr_consensus *us);
 void kmr_consensus_claim(struct kmr_consensus *us,
                          const struct kmr_record *wanted, uint64_t now_ms,
                          const char *fresh, struct kmr_consensus_out *out);
+
+/* Asks the other of two voters for its promise; proposes only what that one
+ * had accepted. Nothing while a claim is under way. */
+void kmr_consensus_probe(struct kmr_consensus *us, uint64_t now_ms,
+                         const char *fresh, struct kmr_consensus_out *out);
+
+/* The other of two voters, if it is to be asked; or NULL. */
+const struct kmr_voter *kmr_consensus_stranger(const struct kmr_consensus *us);
 
 /* Somebody came, or is known dead: the next ballot of our claim, if any, need
  * not wait. */

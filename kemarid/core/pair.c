@@ -335,6 +335,7 @@ static void consider_always(struct kmr_step *step)
         pair->failure[0] = '\0';
     }
     kmr_fact_announce(step);
+    kmr_claim_probe(step);
     if (pair->leaving && pair->claim == KMR_CLAIM_NONE &&
         kmr_claim_voters_wanted(pair) &&
         kmr_claim_gate(pair, KMR_CLAIM_VOTERS) == KMR_GATE_OK) {
