@@ -33,6 +33,8 @@ static const char usage_text[] =
     "  handover VM      move it to its standby's node\n"
     "  takeover VM      the standby's node takes over, if that is safe\n"
     "  resync VM        look for a standby now\n"
+    "  force-boot VM --accept-data-loss\n"
+    "                   nothing of it runs anywhere, whatever was agreed\n"
     "  check FILE.xml   can this domain be protected, and by this host?\n"
     "  health           of this node\n"
     "  fence NODE [--action=reboot|off] [--confirm-ms=N] [--leave-ms=N]\n"
@@ -48,10 +50,10 @@ static const struct command {
     const char *name;
     int min, max;
 } commands[] = {
-    { "status", 0, 1 },   { "watch", 0, 1 },    { "events", 0, 1 },
-    { "handover", 1, 1 }, { "takeover", 1, 1 }, { "resync", 1, 1 },
-    { "check", 1, 1 },    { "health", 0, 0 },   { "resource", 2, 60 },
-    { "fence", 0, 1 },
+    { "status", 0, 1 },   { "watch", 0, 1 },      { "events", 0, 1 },
+    { "handover", 1, 1 }, { "takeover", 1, 1 },   { "resync", 1, 1 },
+    { "check", 1, 1 },    { "health", 0, 0 },     { "resource", 2, 60 },
+    { "fence", 0, 1 },    { "force-boot", 1, 1 },
 };
 
 /* Options of one command; kemarid knows those with a value as plain words. */
@@ -61,7 +63,7 @@ static const struct {
     { "resource", "--config=" }, { "resource", "--timeout-ms=" },
     { "fence", "--action=" },    { "fence", "--confirm-ms=" },
     { "fence", "--leave-ms=" },  { "fence", "--status" },
-    { "fence", "--list" },
+    { "fence", "--list" },       { "force-boot", "--accept-data-loss" },
 };
 
 static bool is_option_of(const struct command *command, const char *word)

@@ -30,8 +30,8 @@ static int32_t on_signal(int32_t signal_number, void *data)
     struct kmr_shell *shell = data;
 
     qb_log(LOG_NOTICE, "signal %d: ends; the pairs go on", signal_number);
-    qb_loop_stop(shell->loop);
-    return -1;
+    kmr_shell_leave(shell);
+    return 0;
 }
 
 static uint64_t hash(uint64_t sum, const char *text)

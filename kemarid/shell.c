@@ -64,6 +64,7 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
     vm->shell = shell;
     strcpy(vm->pid_text, "?"); /* what an earlier kemarid wrote */
     kmr_pair_init(&vm->pair, name, shell->config.node_name, shell->boot);
+    vm->pair.limits = shell->config.limits;
     vm->pair.quorate = shell->quorate;
     vm->pair.synced = shell->synced;
     vm->pair.agreed.nodes = shell->listed;
@@ -313,6 +314,24 @@ static void set_tick(struct kmr_vm *vm)
     }
 }
 
+static void end_if_left(struct kmr_shell *shell)
+{
+    for (unsigned i = 0; i < shell->vm_count; i++) {
+        if (!kmr_pair_left(&shell->vms[i]->pair)) {
+            return;
+        }
+    }
+    qb_loop_stop(shell->loop);
+}
+
+static void stay_no_longer(void *data)
+{
+    struct kmr_shell *shell = data;
+
+    qb_log(LOG_WARNING, "ends as a voter: nobody agreed to go on without it");
+    qb_loop_stop(shell->loop);
+}
+
 void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
 {
     struct kmr_effects *effects = malloc(sizeof(*effects));
@@ -338,6 +357,9 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     kmr_shell_publish(vm, vm->pair.phase != phase);
     kmr_shell_answer(vm);
     kmr_shell_fence_check(vm->shell);
+    if (vm->shell->ending) {
+        end_if_left(vm->shell);
+    }
 }
 
 void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev)
@@ -347,4 +369,20 @@ void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev)
 
         kmr_shell_step(shell->vms[i], &event);
     }
+}
+
+void kmr_shell_leave(struct kmr_shell *shell)
+{
+    struct kmr_event event = { .type = KMR_EVENT_LEAVE };
+    qb_loop_timer_handle timer;
+
+    if (shell->ending || !shell->joined || !shell->quorate) {
+        qb_loop_stop(shell->loop);
+        return;
+    }
+    kmr_shell_timer(shell, KMR_LEAVE_MS, shell, stay_no_longer, &timer);
+    kmr_shell_step_all(shell, &event);
+    shell->ending = true;
+    kmr_shell_status_soon(shell); /* it votes no more */
+    end_if_left(shell);
 }

@@ -49,8 +49,10 @@
 /* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
  * If even more: the standby resumes a guest that then powers itself off. */
 #define KMR_GRACE_MS 10u
-#define KMR_FENCE_MS 60000u /* a node may leave so long after its fencing */
-#define KMR_EXIST_MS 200u   /* libvirt still knows the old domain */
+#define KMR_IGNORED_MS 60000u /* between two lines of ignored messages */
+#define KMR_LEAVE_MS 2000u    /* for the votes to be given up */
+#define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
+#define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
 #define KMR_STATE_DIR KMR_LOCALSTATEDIR "/lib/kemari"
 #define KMR_RUN_DIR "/run/kemari"
 #define KMR_SEQUENCE_MAX 3
@@ -160,6 +162,8 @@ struct kmr_shell {
     uint64_t status_due_ms;
     struct kmr_request *requests;
     struct kmr_shell_fence *nodefence;
+    uint64_t ignored, ignored_ms; /* messages; not logged until then */
+    bool ending;  /* as soon as this node's votes are given up */
     bool barred;  /* nothing starts on this node until it reboots */
     uint8_t *buf; /* KMR_WIRE_MAX */
     struct kmr_pair_status *pairs; /* KMR_WIRE_PAIRS_MAX */
@@ -177,6 +181,9 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
 /* The event's time and fresh UUID are filled in. */
 void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event);
 void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
+/* Ends the loop when no VM that runs elsewhere counts on our vote; at once the
+ * second time. */
+void kmr_shell_leave(struct kmr_shell *shell);
 /* The node attributes, soon. `anew`: the pair is not calm. */
 void kmr_shell_publish(struct kmr_vm *vm, bool anew);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
@@ -187,6 +194,8 @@ int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
 int kmr_state_load(struct kmr_shell *shell);
 void kmr_state_adopt(struct kmr_vm *vm); /* what /run/kemari knows of it */
 void kmr_state_write(struct kmr_vm *vm);
+/* One more line of what is kept for ever: who overruled which record. */
+int kmr_state_forced(const struct kmr_vm *vm);
 /* The id of the state file, if that is on disk; else "". */
 const char *kmr_state_id(const struct kmr_vm *vm);
 /* Sent when the next kmr_state_write() is on disk, and never if it fails. */

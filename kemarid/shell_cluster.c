@@ -2,6 +2,7 @@
 #include "shell.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,7 @@ static void tell_peer(struct kmr_vm *vm, unsigned index)
     event.up = node->up;
     event.started = event.present && view && view->want != KMR_WANT_STOPPED;
     event.idle = event.started && view->phase == KMR_PHASE_IDLE;
+    event.has_qemu = event.present && view && view->instance[0] != '\0';
     kmr_shell_step(vm, &event);
 }
 
@@ -449,6 +451,23 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
     kmr_shell_step(vm, &event);
 }
 
+/* Whatever sends these may send very many: a line a minute. */
+static void ignored(struct kmr_shell *shell, uint32_t nodeid, const char *why,
+                    size_t len)
+{
+    uint64_t now_ms = kmr_now_ms();
+
+    shell->ignored++;
+    if (shell->ignored_ms != 0 && now_ms < shell->ignored_ms) {
+        return;
+    }
+    shell->ignored_ms = now_ms + KMR_IGNORED_MS;
+    qb_log(LOG_ERR,
+           "ignored messages: %" PRIu64 " so far, the last of node %u: %s "
+           "(%zu bytes)",
+           shell->ignored, nodeid, why, len);
+}
+
 void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
                            void *user)
 {
@@ -463,12 +482,9 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
     }
     msg.pairs = pairs;
     if (!kmr_wire_decode(buf, len, &msg)) {
-        qb_log(LOG_ERR,
-               "node %u sent a message that is malformed or of "
-               "another version (%zu bytes)",
-               nodeid, len);
+        ignored(shell, nodeid, "malformed, or of another version", len);
     } else if (!node || !node->present) {
-        qb_log(LOG_WARNING, "a message of node %u, which is not there", nodeid);
+        ignored(shell, nodeid, "of a node that is not there", len);
     } else {
         kmr_shell_fence_heard(shell, node, msg.boot);
         if (msg.type == KMR_MSG_FENCE) {

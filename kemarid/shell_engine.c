@@ -151,7 +151,8 @@ static int order_prepare(struct kmr_vm *vm, const struct kmr_effect *effect)
     }
     sequence->count = 3;
     kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
-                    sequence->text[0], KMR_QMP_COMMAND_MAX);
+                    vm->shell->config.limits.lost_ms, sequence->text[0],
+                    KMR_QMP_COMMAND_MAX);
     kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
     return kmr_qmp_migrate(vm->address, true, sequence->text[2],
                            KMR_QMP_COMMAND_MAX);
@@ -163,7 +164,8 @@ static int order_sync(struct kmr_vm *vm, const struct kmr_effect *effect)
 
     sequence->count = 3;
     kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
-                    sequence->text[0], KMR_QMP_COMMAND_MAX);
+                    vm->shell->config.limits.lost_ms, sequence->text[0],
+                    KMR_QMP_COMMAND_MAX);
     kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
     return kmr_qmp_migrate(vm->address, false, sequence->text[2],
                            KMR_QMP_COMMAND_MAX);

@@ -2,6 +2,7 @@
 #include "shell.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,6 +379,44 @@ static void move_vm(struct kmr_shell *shell, struct kmr_ipc_client *client,
     }
 }
 
+/* R8: what the record says is not true any more, an operator says. */
+static void force(struct kmr_shell *shell, struct kmr_ipc_client *client,
+                  struct kmr_vm *vm, int argc, const char *const *argv)
+{
+    struct kmr_event event = { .type = KMR_EVENT_FORCE };
+    const struct kmr_record *record = &vm->pair.agreed.record;
+    uint64_t generation = record->generation;
+    char text[KMR_REASON_MAX];
+    int err;
+
+    if (argc < 1 || strcmp(argv[0], "--accept-data-loss") != 0) {
+        snprintf(text, sizeof(text),
+                 "generation %" PRIu64 " (%s) is of %.60s: see to it that no "
+                 "QEMU of %.60s runs anywhere, then add --accept-data-loss",
+                 generation, kmr_mode_text(record->mode),
+                 record->owner.node[0] ? record->owner.node : "nobody",
+                 vm->pair.vm);
+        reply(client, 2, text);
+        return;
+    }
+    if (!shell->synced) {
+        reply(client, 1, "not all kemarids of the group were heard");
+        return;
+    }
+    err = kmr_state_forced(vm);
+    if (err) {
+        snprintf(text, sizeof(text), "can't be logged: %s", strerror(-err));
+        reply(client, 1, text);
+        return;
+    }
+    kmr_shell_step(vm, &event);
+    if (record->generation == generation) {
+        reply(client, 1, "refused: a node of the group has a QEMU of it");
+    } else {
+        reply(client, 0, "");
+    }
+}
+
 static void health(struct kmr_shell *shell, struct kmr_ipc_client *client)
 {
     char text[256];
@@ -445,6 +484,8 @@ void kmr_shell_request(struct kmr_ipc_client *client, int argc,
         move_vm(shell, client, vm, KMR_MSG_HANDOVER);
     } else if (vm && strcmp(what, "takeover") == 0) {
         move_vm(shell, client, vm, KMR_MSG_TAKEOVER);
+    } else if (vm && strcmp(what, "force-boot") == 0) {
+        force(shell, client, vm, argc - 2, argv + 2);
     } else if (vm && strcmp(what, "resync") == 0) {
         struct kmr_event event = { .type = KMR_EVENT_RESYNC };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <qb/qblog.h>
 
@@ -439,6 +440,26 @@ void kmr_state_adopt(struct kmr_vm *vm)
         read_local(vm, text);
         free(text);
     }
+}
+
+int kmr_state_forced(const struct kmr_vm *vm)
+{
+    const struct kmr_record *record = &vm->pair.agreed.record;
+    FILE *file = fopen(KMR_STATE_DIR "/forced.log", "ae");
+    int err;
+
+    if (!file) {
+        return -errno;
+    }
+    fprintf(file,
+            "%" PRIu64 " us: %s: generation %" PRIu64 " (%s, owner %s %s, "
+            "standby %s %s) overruled on %s\n",
+            kmr_wall_us(), vm->pair.vm, record->generation,
+            kmr_mode_text(record->mode), record->owner.node, record->owner.id,
+            record->standby.node, record->standby.id, vm->pair.node);
+    err = fflush(file) == 0 && fsync(fileno(file)) == 0 ? 0 : -errno;
+    fclose(file);
+    return err;
 }
 
 static void put_aside(struct kmr_vm *vm, const char *file, const char *reason)

@@ -27,6 +27,27 @@ static void set_candidate(const struct kmr_pair *pair,
     ret_inst->boot = peer ? peer->boot : 0;
 }
 
+/*
+ * Without us the others have to be enough. While one of them is away, or has
+ * lost its file, our vote is needed when we are back.
+ */
+static bool can_do_without_us(const struct kmr_pair *pair,
+                              const struct kmr_record *record)
+{
+    for (unsigned i = 0; i < kmr_record_voters(record); i++) {
+        const struct kmr_voter *voter = &record->voters[i];
+        const struct kmr_peer *peer = kmr_pair_peer(pair, voter->node);
+
+        if (!kmr_text_same(voter->node, pair->node) &&
+            (!peer || !peer->present ||
+             !kmr_text_same(kmr_consensus_id_of(&pair->agreed, voter->node),
+                            voter->id))) {
+            return false;
+        }
+    }
+    return kmr_record_voters(record) > 1;
+}
+
 /* One voter more, under another id or less; false: all is as it should be. */
 static bool change_voters(const struct kmr_pair *pair, struct kmr_record *next)
 {
@@ -35,7 +56,7 @@ static bool change_voters(const struct kmr_pair *pair, struct kmr_record *next)
 
     if (pair->leaving) {
         if (!kmr_record_voter(next, pair->node) ||
-            kmr_record_voters(next) == 1) {
+            !can_do_without_us(pair, next)) {
             return false;
         }
         kmr_record_remove_voter(next, pair->node);
@@ -123,6 +144,33 @@ void kmr_claim_make(struct kmr_step *step, enum kmr_claim claim)
     kmr_consensus_claim(&pair->agreed, &next, step->event->now_ms,
                         step->event->fresh, &out);
     kmr_claim_out(step, &out);
+}
+
+/*
+ * R8: an operator says that nothing of the VM runs anywhere. Not agreed with
+ * anybody: the generation is beyond all that the others may decide meanwhile,
+ * and this node is the only voter.
+ */
+void kmr_claim_force(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    struct kmr_consensus_out out = { .count = 0 };
+
+    if (kmr_phase_has_qemu(pair->phase)) {
+        kmr_step_note(step, "not forced: a QEMU of it is here");
+        return;
+    }
+    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
+        if (pair->peers[i].present && pair->peers[i].has_qemu) {
+            kmr_step_note(step, "not forced: another node has a QEMU of it");
+            return;
+        }
+    }
+    pair->claim = KMR_CLAIM_NONE;
+    pair->instance[0] = '\0';
+    kmr_consensus_force(&pair->agreed, step->event->fresh, &out);
+    kmr_claim_out(step, &out);
+    kmr_step_note(step, "FORCED: down, an operator says; may lose data");
 }
 
 /* R3, two voters: what may the other one have decided while we were away? */

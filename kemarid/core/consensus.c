@@ -101,11 +101,14 @@ static void learn(struct kmr_consensus *us, const struct kmr_record *record,
 {
     bool newer;
 
+    struct kmr_record before = us->record;
+
     if (!kmr_record_learn(&us->record, record, &newer)) {
         return;
     }
     persist(us, fresh, out);
     if (newer) {
+        kmr_consensus_forget_gone(us, &before);
         /* Promises were of a generation that is decided now. */
         memset(&us->promised, 0, sizeof(us->promised));
         memset(&us->accepted, 0, sizeof(us->accepted));
@@ -280,6 +283,20 @@ void kmr_consensus_claim(struct kmr_consensus *us,
         us->probing = false;
         begin(us, now_ms, fresh, out);
     }
+}
+
+void kmr_consensus_force(struct kmr_consensus *us, const char *fresh,
+                         struct kmr_consensus_out *out)
+{
+    struct kmr_record record = { .mode = KMR_MODE_DOWN };
+
+    if (us->id[0] == '\0') {
+        kmr_text_set(us->id, sizeof(us->id), fresh);
+    }
+    record.generation = us->record.generation + KMR_FORCED_GENERATIONS;
+    kmr_record_add_voter(&record, us->node, us->id);
+    learn(us, &record, fresh, out);
+    send_decided(us, out);
 }
 
 /* Its promise tells what the peer may have decided without us. */

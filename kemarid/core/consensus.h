@@ -130,6 +130,12 @@ void kmr_consensus_claim(struct kmr_consensus *us,
 void kmr_consensus_probe(struct kmr_consensus *us, uint64_t now_ms,
                          const char *fresh, struct kmr_consensus_out *out);
 
+/* A record that nobody agreed to: down, this node its only voter, and newer
+ * than what others may decide until they hear of it. */
+#define KMR_FORCED_GENERATIONS 1000000u
+void kmr_consensus_force(struct kmr_consensus *us, const char *fresh,
+                         struct kmr_consensus_out *out);
+
 /* The other of two voters, if it is to be asked; or NULL. */
 const struct kmr_voter *kmr_consensus_stranger(const struct kmr_consensus *us);
 

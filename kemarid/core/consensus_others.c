@@ -135,3 +135,21 @@ const struct kmr_voter *kmr_consensus_stranger(const struct kmr_consensus *us)
     other = kmr_consensus_known(us, peer->node);
     return other && other->exchanged ? NULL : peer;
 }
+
+void kmr_consensus_forget_gone(struct kmr_consensus *us,
+                               const struct kmr_record *before)
+{
+    for (unsigned i = 0; i < kmr_record_voters(before); i++) {
+        const struct kmr_voter *voter = &before->voters[i];
+        struct kmr_acquaintance *other;
+
+        if (kmr_consensus_is_us(us, voter->node) ||
+            kmr_record_voter(&us->record, voter->node)) {
+            continue;
+        }
+        other = kmr_consensus_other(us, voter->node);
+        if (other && kmr_text_same(other->id, voter->id)) {
+            other->id[0] = '\0';
+        }
+    }
+}

@@ -15,6 +15,9 @@ const struct kmr_acquaintance *kmr_consensus_known(
 /* `node` spoke, of state file `id` with `writes` ("": did not say). */
 void kmr_consensus_heard(struct kmr_consensus *us, const char *node,
                          const char *id, uint64_t writes);
+/* Who was removed is no voter again before it says that it wants to be. */
+void kmr_consensus_forget_gone(struct kmr_consensus *us,
+                               const struct kmr_record *before);
 void kmr_consensus_exchanged(struct kmr_consensus *us, const char *node,
                              const char *id);
 

@@ -87,6 +87,7 @@ void kmr_fact_peer(struct kmr_step *step)
     peer->up = event->up;
     peer->started = event->started;
     peer->idle = event->idle;
+    peer->has_qemu = event->has_qemu;
     check_boots(step);
 }
 

@@ -61,6 +61,7 @@ void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
 {
     struct kmr_pair *pair = step->pair;
     uint32_t limit_ms = step->event->limit_ms;
+    uint32_t most_ms = pair->limits.shutdown_ms;
 
     if (!kmr_phase_may_move(pair->phase, KMR_PHASE_SHUTTING_DOWN)) {
         if (pair->phase != KMR_PHASE_SHUTTING_DOWN) {
@@ -75,9 +76,8 @@ void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
     }
     kmr_step_move(step, KMR_PHASE_SHUTTING_DOWN, reason);
     /* a guest that ignores it has to be gone before Pacemaker's patience */
-    kmr_step_within(step, limit_ms != 0 && limit_ms < KMR_SHUTDOWN_MS
-                              ? limit_ms
-                              : KMR_SHUTDOWN_MS);
+    kmr_step_within(step,
+                    limit_ms != 0 && limit_ms < most_ms ? limit_ms : most_ms);
     kmr_step_order(step, KMR_ORDER_SHUTDOWN, 0);
 }
 
@@ -104,7 +104,7 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
         return;
     }
     kmr_step_move(step, KMR_PHASE_HANDING_OVER, reason);
-    kmr_step_within(step, KMR_HANDOVER_MS);
+    kmr_step_within(step, pair->limits.handover_ms);
     kmr_step_order(step, KMR_ORDER_HANDOVER, kmr_step_next_generation(step));
 }
 
@@ -120,7 +120,7 @@ static void invite(struct kmr_step *step, const struct kmr_peer *peer)
     pair->engine_generation = generation;
     kmr_text_add(text, sizeof(text), peer->node);
     kmr_step_move(step, KMR_PHASE_INVITING, text);
-    kmr_step_within(step, KMR_READY_MS);
+    kmr_step_within(step, pair->limits.ready_ms);
     effect = kmr_step_effect(step, KMR_EFFECT_INVITE);
     kmr_text_set(effect->node, sizeof(effect->node), peer->node);
     kmr_text_set(effect->id, sizeof(effect->id), pair->peer);

@@ -25,7 +25,7 @@ void kmr_owner_invited(struct kmr_step *step)
     kmr_text_add(text, sizeof(text), pair->peer_node);
     kmr_text_add(text, sizeof(text), " is ready");
     kmr_step_move(step, KMR_PHASE_SYNCING, text);
-    kmr_step_within(step, KMR_SYNC_MS);
+    kmr_step_within(step, pair->limits.sync_ms);
     kmr_step_order(step, KMR_ORDER_SYNC, pair->engine_generation);
 }
 
@@ -206,7 +206,7 @@ void kmr_owner_engine(struct kmr_step *step)
         if (pair->phase == KMR_PHASE_HANDING_OVER) {
             kmr_step_move(step, KMR_PHASE_HANDED_OVER,
                           "frozen, the standby has all of it");
-            kmr_step_within(step, KMR_HANDOVER_MS);
+            kmr_step_within(step, pair->limits.handover_ms);
             effect = kmr_step_effect(step, KMR_EFFECT_FROZEN);
             kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
             effect->generation = pair->agreed.record.generation;

@@ -13,6 +13,7 @@ void kmr_pair_init(struct kmr_pair *pair, const char *vm, const char *node,
     kmr_text_set(pair->vm, sizeof(pair->vm), vm);
     kmr_text_set(pair->node, sizeof(pair->node), node);
     pair->boot = boot;
+    pair->limits = kmr_limits_default();
     kmr_consensus_init(&pair->agreed, node);
 }
 
@@ -33,6 +34,13 @@ const struct kmr_peer *kmr_pair_peer(const struct kmr_pair *pair,
         }
     }
     return NULL;
+}
+
+bool kmr_pair_left(const struct kmr_pair *pair)
+{
+    return !pair->leaving || pair->agreed.record.mode == KMR_MODE_DOWN ||
+           !kmr_record_voter(&pair->agreed.record, pair->node) ||
+           kmr_record_voters(&pair->agreed.record) == 1;
 }
 
 static void earliest(uint64_t *ret_when, uint64_t when)
@@ -159,6 +167,21 @@ static void action_demote(struct kmr_step *step)
     }
 }
 
+/*
+ * Where a VM runs elsewhere, its next claims should not miss the vote of a
+ * kemarid that has ended. The voters of one that is down stay: whoever of them
+ * comes first may start it.
+ */
+static void leave(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    pair->leaving = !kmr_phase_has_qemu(pair->phase) &&
+                    (pair->agreed.record.mode == KMR_MODE_SOLO ||
+                     pair->agreed.record.mode == KMR_MODE_PAIRED);
+    pair->promote = false;
+}
+
 static void adopt(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
@@ -268,6 +291,12 @@ static void act(struct kmr_step *step)
         for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
             pair->peers[i].avoid_until_ms = 0;
         }
+        break;
+    case KMR_EVENT_LEAVE:
+        leave(step);
+        break;
+    case KMR_EVENT_FORCE:
+        kmr_claim_force(step);
         break;
     case KMR_EVENT_ADOPT:
         adopt(step);

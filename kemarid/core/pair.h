@@ -12,26 +12,20 @@
 #include <stdint.h>
 
 #include "core/consensus.h"
+#include "core/limits.h"
 #include "core/record.h"
 
 #define KMR_PEERS_MAX 32   /* nodes of a cluster */
 #define KMR_EFFECTS_MAX 24 /* of one step */
 
 /* Deadlines and limits. None of them decides anything: they say when to try,
- * or when to say something. */
-#define KMR_CREATE_MS 30000u   /* a domain is being started */
-#define KMR_ORDER_MS 10000u    /* an order to the engine */
-#define KMR_ANNOUNCE_MS 2000u  /* a death that nobody took note of: again */
-#define KMR_READY_MS 45000u    /* a standby gets ready / gets its stream */
-#define KMR_SYNC_MS 900000u    /* initial synchronisation */
-#define KMR_HANDOVER_MS 15000u /* a handover that leads to nothing: said */
-#define KMR_KILL_MS 1000u      /* a kill that was not enough: once more */
-/* The stream broke, the owner's node is there: its kemarid may reap it, or go
- * solo, which saves a synchronisation. */
-#define KMR_TAKEOVER_MS 100u
-#define KMR_LOAD_MS 20000u     /* a received checkpoint is being loaded */
-#define KMR_USELESS_MS 2000u   /* a copy that nobody needs is dropped */
-#define KMR_SHUTDOWN_MS 30000u /* for the guest to power off */
+ * or when to say something; core/limits.h has those that are settings. */
+#define KMR_CREATE_MS 30000u  /* a domain is being started */
+#define KMR_ORDER_MS 10000u   /* an order to the engine */
+#define KMR_ANNOUNCE_MS 2000u /* a death that nobody took note of: again */
+#define KMR_KILL_MS 1000u     /* a kill that was not enough: once more */
+#define KMR_LOAD_MS 20000u    /* a received checkpoint is being loaded */
+#define KMR_USELESS_MS 2000u  /* a copy that nobody needs is dropped */
 #define KMR_SETTLE_MS \
     800u                         /* after a takeover the guest comes first: a
                                   * new standby's start costs CPU */
@@ -163,6 +157,8 @@ const char *kmr_order_text(enum kmr_order order);
     X(HANDOVER, "handover") /* an operator's, or another node's wish */    \
     X(TAKEOVER, "takeover") /* the standby is to take over, by force */    \
     X(RESYNC, "resync")                                                    \
+    X(LEAVE, "leave")       /* this kemarid ends: give up the vote */      \
+    X(FORCE, "force")       /* the VM is down, an operator says */         \
     X(ADOPT, "adopt")       /* `id`: an instance of ours was found */      \
     X(PAXOS, "paxos")       /* a message of `node`, ours included */       \
     X(RECORD, "record")     /* the copy of `node`; `id`: its state file */ \
@@ -189,7 +185,7 @@ struct kmr_event {
     uint64_t now_ms;          /* monotonic */
     char fresh[KMR_UUID_MAX]; /* a new UUID, for whatever is started */
     bool flag;
-    /* DEMOTE: what the guest may take to power off; 0: KMR_SHUTDOWN_MS */
+    /* DEMOTE: what the guest may take to power off; 0: limits.shutdown_ms */
     uint32_t limit_ms;
     /* CLUSTER */
     bool quorate, synced;
@@ -201,6 +197,7 @@ struct kmr_event {
     bool up;      /* it is in corosync's membership */
     bool started; /* Pacemaker started the resource there */
     bool idle;    /* and no QEMU is there */
+    bool has_qemu;
     /* instances */
     char id[KMR_UUID_MAX];
     char peer[KMR_UUID_MAX];
@@ -264,7 +261,7 @@ struct kmr_effects {
 struct kmr_peer {
     char node[KMR_NODE_MAX]; /* "": free */
     uint64_t boot;
-    bool present, up, started, idle;
+    bool present, up, started, idle, has_qemu;
     uint64_t avoid_until_ms; /* it failed as a standby */
 };
 
@@ -314,6 +311,7 @@ struct kmr_pair {
     uint64_t mismatch_ms; /* since when role and Pacemaker's differ; 0 */
     enum kmr_gate held;   /* the gate that was noted last */
 
+    struct kmr_limits limits;
     struct kmr_peer peers[KMR_PEERS_MAX];
 };
 
@@ -329,6 +327,9 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair);
 
 /* The owner's QEMU is this node's and (as far as we know) runs. */
 bool kmr_pair_owns(const struct kmr_pair *pair);
+
+/* After LEAVE: nothing has to be decided any more before this kemarid ends. */
+bool kmr_pair_left(const struct kmr_pair *pair);
 
 const struct kmr_peer *kmr_pair_peer(const struct kmr_pair *pair,
                                      const char *node);

@@ -42,6 +42,7 @@ void kmr_claim_out(struct kmr_step *step, const struct kmr_consensus_out *out);
 void kmr_claim_event(struct kmr_step *step); /* PAXOS, RECORD */
 void kmr_claim_tick(struct kmr_step *step);
 void kmr_claim_probe(struct kmr_step *step);
+void kmr_claim_force(struct kmr_step *step);
 
 /* ---- fact.c ---- */
 void kmr_fact_fenced(struct kmr_step *step);

@@ -20,6 +20,10 @@ void kmr_standby_invite(struct kmr_step *step)
     const struct kmr_event *event = step->event;
     char text[KMR_REASON_MAX] = "invited by ";
 
+    if (pair->leaving) {
+        refuse(step, event->id, "its kemarid ends");
+        return;
+    }
     if (pair->want == KMR_WANT_STOPPED) {
         refuse(step, event->id, "the resource is not started there");
         return;
@@ -77,7 +81,7 @@ void kmr_standby_done(struct kmr_step *step)
             return;
         }
         kmr_step_move(step, KMR_PHASE_STANDBY_READY, "listens");
-        kmr_step_within(step, KMR_READY_MS);
+        kmr_step_within(step, pair->limits.ready_ms);
         effect = kmr_step_effect(step, KMR_EFFECT_READY);
         kmr_text_set(effect->id, sizeof(effect->id), pair->instance);
     }
@@ -92,7 +96,7 @@ void kmr_standby_engine(struct kmr_step *step)
     case KMR_ENGINE_SYNCING:
         if (pair->phase == KMR_PHASE_STANDBY_READY) {
             kmr_step_move(step, KMR_PHASE_STANDBY_SYNCING, "receives RAM");
-            kmr_step_within(step, KMR_SYNC_MS);
+            kmr_step_within(step, pair->limits.sync_ms);
         }
         break;
     case KMR_ENGINE_SYNCHRONISED:
@@ -165,10 +169,10 @@ static const char *why_claim(struct kmr_step *step)
     if (pair->phase != KMR_PHASE_PRIMARY_LOST) {
         return NULL;
     }
-    if (step->event->now_ms >= pair->since_ms + KMR_TAKEOVER_MS) {
+    if (step->event->now_ms >= pair->since_ms + pair->limits.takeover_ms) {
         return "the owner is silent";
     }
-    pair->deadline_ms = pair->since_ms + KMR_TAKEOVER_MS;
+    pair->deadline_ms = pair->since_ms + pair->limits.takeover_ms;
     return NULL;
 }
 
@@ -311,7 +315,7 @@ static void adopted_owner(struct kmr_step *step)
         break;
     case KMR_ENGINE_SYNCING:
         kmr_step_move(step, KMR_PHASE_SYNCING, "adopted");
-        kmr_step_within(step, KMR_SYNC_MS);
+        kmr_step_within(step, pair->limits.sync_ms);
         break;
     case KMR_ENGINE_NONE:
     case KMR_ENGINE_PREPARING:
@@ -352,7 +356,7 @@ void kmr_pair_adopted(struct kmr_step *step)
         kmr_step_move(step, KMR_PHASE_PRIMARY_LOST, "adopted");
     } else if (event->engine == KMR_ENGINE_SYNCING) {
         kmr_step_move(step, KMR_PHASE_STANDBY_SYNCING, "adopted");
-        kmr_step_within(step, KMR_SYNC_MS);
+        kmr_step_within(step, pair->limits.sync_ms);
     } else {
         kmr_step_kill(step, "a standby that had not begun");
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -304,6 +305,30 @@ static ssize_t receive(qb_ipcc_connection_t *connection, struct answer *answer,
     return got;
 }
 
+/* A kemarid that is stopped has a socket all the same. */
+static qb_ipcc_connection_t *connect_within(int timeout_ms)
+{
+    struct pollfd door = { .events = POLLIN };
+    qb_ipcc_connection_t *connection =
+        qb_ipcc_connect_async(KMR_IPC_NAME, KMR_IPC_MAX, &door.fd);
+    int err;
+
+    if (!connection) {
+        return NULL;
+    }
+    if (poll(&door, 1, timeout_ms) <= 0) {
+        qb_ipcc_disconnect(connection);
+        errno = ETIMEDOUT;
+        return NULL;
+    }
+    err = qb_ipcc_connect_continue(connection); /* frees it if it fails */
+    if (err) {
+        errno = -err;
+        return NULL;
+    }
+    return connection;
+}
+
 int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
                  char **ret_out, char **ret_err)
 {
@@ -316,9 +341,9 @@ int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
     if (!request) {
         return -E2BIG;
     }
-    connection = qb_ipcc_connect(KMR_IPC_NAME, KMR_IPC_MAX);
+    connection = connect_within(timeout_ms);
     if (!connection) {
-        code = errno == EACCES ? -EACCES : -ENOTCONN;
+        code = errno == EACCES || errno == ETIMEDOUT ? -errno : -ENOTCONN;
         free(request);
         return code;
     }

@@ -302,14 +302,15 @@ static json_t *order_args(const char *instance, uint64_t generation)
 }
 
 int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
-                    char *ret_text, size_t size)
+                    uint32_t lost_ms, char *ret_text, size_t size)
 {
     json_t *args = order_args(instance, generation);
 
     if (peer) {
         json_object_set_new(args, "peer", json_string(peer));
     }
-    json_object_set_new(args, "timeout-ms", json_integer(KMR_QMP_SILENCE_MS));
+    json_object_set_new(args, "timeout-ms", json_integer(lost_ms));
+    /* Nothing is released before `confirm`: R1. */
     json_object_set_new(args, "confirm", json_true());
     return command("x-kemari-prepare", args, ret_text, size);
 }

@@ -82,10 +82,9 @@ bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size);
  * `peer`, `uri` may be NULL where the command has none.
  */
 #define KMR_QMP_COMMAND_MAX 1024
-/* Nothing is released before `confirm`: R1. */
-#define KMR_QMP_SILENCE_MS 1000 /* a peer that is silent so long is lost */
+/* A peer that is silent for `lost_ms` is lost. */
 int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
-                    char *ret_text, size_t size);
+                    uint32_t lost_ms, char *ret_text, size_t size);
 int kmr_qmp_set_capability(char *ret_text, size_t size); /* x-kemari: true */
 int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text,
                     size_t size); /* `migrate` or `migrate-incoming` */

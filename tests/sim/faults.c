@@ -80,7 +80,9 @@ void sim_fault(struct sim *sim)
         break;
     case 3:
     case 4:
-        if (node->kemarid) {
+        if (node->kemarid && sim_chance(sim, 50)) {
+            sim_kemarid_leave(sim, n);
+        } else if (node->kemarid) {
             sim_kemarid_stop(sim, n);
             node->back_ms =
                 sim->now_ms +

@@ -72,7 +72,8 @@ void sim_send_status(struct sim *sim, unsigned n)
     it->to = SIM_NODES;
     it->phase = node->pair.phase;
     it->want = node->pair.want;
-    if (node->has_file && strcmp(node->disk.id, node->pair.agreed.id) == 0) {
+    if (!node->pair.leaving && node->has_file &&
+        strcmp(node->disk.id, node->pair.agreed.id) == 0) {
         memcpy(it->voter, node->disk.id, sizeof(it->voter));
     }
     it->paxos.value = node->pair.agreed.record;
@@ -258,6 +259,8 @@ static void tell_peer(struct sim *sim, unsigned n, unsigned m)
     event.started =
         event.present && view->seen && view->want != KMR_WANT_STOPPED;
     event.idle = event.started && view->phase == KMR_PHASE_IDLE;
+    event.has_qemu =
+        event.present && view->seen && kmr_phase_has_qemu(view->phase);
     sim_step(sim, n, &event);
 }
 

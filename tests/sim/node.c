@@ -259,6 +259,9 @@ void sim_step(struct sim *sim, unsigned n, struct kmr_event *event)
          node->status_ms > sim->now_ms + STATUS_SOON_MS)) {
         node->status_ms = sim->now_ms + STATUS_SOON_MS;
     }
+    if (node->leave_ms != 0 && kmr_pair_left(&node->pair)) {
+        node->leave_ms = sim->now_ms;
+    }
     sim_check_step(sim, n, &effects);
 }
 
@@ -296,6 +299,7 @@ void sim_kemarid_stop(struct sim *sim, unsigned n)
     }
     sim_say(sim, "%s kemarid ends", node->name);
     node->kemarid = false;
+    node->leave_ms = 0;
     /* What was being written may have made it. */
     if (node->writing && !node->full && sim_chance(sim, 50)) {
         node->disk = node->next;
@@ -408,6 +412,22 @@ void sim_kemarid_start(struct sim *sim, unsigned n)
     node->checked = 0;
     load(sim, n);
     sim_group_changed(sim, n);
+}
+
+void sim_kemarid_leave(struct sim *sim, unsigned n)
+{
+    struct sim_node *node = &sim->node[n];
+
+    sim_say(sim, "%s kemarid is to end", node->name);
+    node->leave_ms = sim->now_ms + 2000;
+    sim_event(sim, n, KMR_EVENT_LEAVE, false);
+    node->status_ms = sim->now_ms;
+}
+
+void sim_kemarid_left(struct sim *sim, unsigned n)
+{
+    sim_kemarid_stop(sim, n);
+    sim->node[n].back_ms = sim->now_ms + sim_delay(sim, 50, 8000);
 }
 
 /* ---- the node ---- */

@@ -189,7 +189,8 @@ struct sim_node {
     /* libvirt */
     int qemu; /* the instance that runs here; -1 */
     struct sim_command command;
-    bool mute; /* libvirt doesn't answer */
+    bool mute;         /* libvirt doesn't answer */
+    uint64_t leave_ms; /* its kemarid ends then, or when it has left; 0 */
     uint64_t kill_ms;
     int kill;
     /* corosync */
@@ -288,6 +289,9 @@ void sim_event(struct sim *sim, unsigned n, enum kmr_event_type type,
                bool flag);
 void sim_kemarid_start(struct sim *sim, unsigned n);
 void sim_kemarid_stop(struct sim *sim, unsigned n);
+/* It is asked to end / has given up its vote, or waited long enough. */
+void sim_kemarid_leave(struct sim *sim, unsigned n);
+void sim_kemarid_left(struct sim *sim, unsigned n);
 void sim_power_off(struct sim *sim, unsigned n);
 void sim_power_on(struct sim *sim, unsigned n);
 void sim_written(struct sim *sim, unsigned n);

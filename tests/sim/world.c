@@ -156,6 +156,7 @@ enum what {
     KILL,
     BOOT,
     BACK,
+    LEFT,
     LATER,
     QEMU
 };
@@ -208,6 +209,7 @@ static void of_node(struct sim *sim, struct next *next, unsigned n)
     if (!node->kemarid) {
         return;
     }
+    earliest(next, node->leave_ms, LEFT, n, 0);
     if (node->in_count > 0) {
         earliest(next, node->in[node->in_head].at_ms, DELIVER, n, 0);
     }
@@ -320,6 +322,9 @@ static void happen(struct sim *sim, const struct next *next)
         break;
     case BOOT:
         sim_power_on(sim, next->n);
+        break;
+    case LEFT:
+        sim_kemarid_left(sim, next->n);
         break;
     case BACK:
         sim_kemarid_start(sim, next->n);

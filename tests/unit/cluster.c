@@ -55,15 +55,16 @@ static void tell_peers(struct sim *sim, unsigned about)
         }
         snprintf(event.node, sizeof(event.node), "%s", node->name);
         event.boot = node->boot;
-        event.present = event.up = node->present;
-        event.up |= node->powered && !node->present;
+        event.present = node->present;
+        event.up = node->present || node->powered;
         event.started = node->pair.want != KMR_WANT_STOPPED;
         event.idle = node->pair.phase == KMR_PHASE_IDLE;
+        event.has_qemu = kmr_phase_has_qemu(node->pair.phase);
         step(sim, i, &event);
         if (node->present) {
-            event = (struct kmr_event){ .type = KMR_EVENT_RECORD };
-            snprintf(event.node, sizeof(event.node), "%s", node->name);
-            memcpy(event.id, node->pair.agreed.id, sizeof(event.id));
+            event.type = KMR_EVENT_RECORD;
+            kmr_text_set(event.id, sizeof(event.id),
+                         node->pair.leaving ? "" : node->pair.agreed.id);
             event.record = node->pair.agreed.record;
             step(sim, i, &event);
         }
@@ -500,10 +501,8 @@ static void join(struct sim *sim, unsigned index)
     struct sim_node *node = &sim->nodes[index];
 
     node->present = node->powered = true;
-    for (unsigned i = 0; i < SIM_NODES; i++) {
-        if (sim->nodes[i].name[0]) {
-            tell_peers(sim, i);
-        }
+    for (unsigned i = 0; i < SIM_NODES && sim->nodes[i].name[0]; i++) {
+        tell_peers(sim, i);
     }
     node->quorate = true;
     tell_cluster(sim);

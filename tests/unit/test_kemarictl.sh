@@ -49,6 +49,8 @@ expect 2 "unknown option" fence node2 --force
 expect 2 "unknown option" status --list
 expect 2 "bad time-out" fence node2 --confirm-ms=soon
 expect 2 "wrong number" fence node1 node2
+expect 2 "wrong number" force-boot
+expect 2 "unknown option" force-boot vm0 --accept
 expect 0 "usage:" --help
 
 # no kemarid
@@ -109,6 +111,12 @@ expect 1 "it failed" handover vm0
 expect 1 "[handover][vm0]" handover vm0
 "$KEMARICTL" --output-as=json status | python3 -c 'import json, sys
 assert json.load(sys.stdin)["pairs"][0]["name"] == "vm0"' || failed=1
+# one that is stopped: the system still takes the connection
+kill -STOP "$server"
+SECONDS=0
+expect 1 "did not answer" resource monitor vm0 --timeout-ms=300
+[ "$SECONDS" -lt 8 ] || { echo "waited $SECONDS s"; failed=1; }
+kill -CONT "$server"
 # it dies while somebody waits: that is noticed before the time-out
 (sleep 1; kill -9 "$server") &
 SECONDS=0

@@ -147,7 +147,9 @@ static void test_commands(void **state)
     char text[KMR_QMP_COMMAND_MAX];
 
     (void)state;
-    assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, text, sizeof(text)), 0);
+    assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, 1000, text,
+                                     sizeof(text)),
+                     0);
     assert_string_equal(
         text, "{\"execute\":\"x-kemari-prepare\",\"arguments\":{\"instance\":"
               "\"" UUID_A "\",\"generation\":7,\"peer\":\"" UUID_B "\","

@@ -337,7 +337,7 @@ static void test_engine_event(void **state)
         assert_int_equal(kmr_qmp_parse_query(answer.text, &st), 0);
         assert_int_equal(st.role, KMR_QMP_ROLE_NONE);
         kmr_qmp_prepare("11111111-2222-4333-8444-555555555555",
-                        "66666666-2222-4333-8444-555555555555", 8, cmd,
+                        "66666666-2222-4333-8444-555555555555", 8, 1000, cmd,
                         sizeof(cmd));
         assert_int_equal(ORDER(.op = KMR_VIRT_OP_MONITOR, .text = cmd), 0);
         assert_true(run_until(loop, some, &seen[KMR_VIRT_EV_ENGINE], 2000));

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What people do to a cluster that the record has to follow: a kemarid is
+ * stopped, and what was agreed is overruled. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+
+static struct sim sim;
+
+static unsigned voters(unsigned node)
+{
+    return kmr_record_voters(&sim.nodes[node].pair.agreed.record);
+}
+
+/* The third node's kemarid is stopped: two voters are left, and one of them
+ * may die confirmed without the other being stuck. */
+static void test_leave(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    assert_int_equal(voters(0), 3);
+    sim_event(&sim, 2, KMR_EVENT_LEAVE, false);
+    sim_run(&sim, 100);
+    assert_true(kmr_pair_left(&sim.nodes[2].pair));
+    assert_int_equal(voters(0), 2);
+    assert_int_equal(voters(1), 2);
+    sim_kemarid_dies(&sim, 2);
+    sim_expect(&sim, "");
+    sim_power_cut(&sim, 0);
+    sim_fenced(&sim, 0);
+    sim_run(&sim, 500);
+    assert_true(kmr_pair_owns(&sim.nodes[1].pair));
+    assert_int_equal(voters(1), 1);
+    assert_int_equal(sim.max_running, 1);
+}
+
+/* It is back: the owner admits it again. */
+static void test_back(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_event(&sim, 2, KMR_EVENT_LEAVE, false);
+    sim_run(&sim, 100);
+    sim_kemarid_dies(&sim, 2);
+    sim_run(&sim, 5000);
+    assert_int_equal(voters(0), 2);
+    sim_kemarid_back(&sim, 2);
+    sim_run(&sim, 5000);
+    assert_int_equal(voters(0), 3);
+    assert_true(kmr_consensus_votes(&sim.nodes[2].pair.agreed));
+}
+
+/* Where a QEMU of the VM is, the vote stays: the kemarid is only restarted. */
+static void test_no_leave(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_event(&sim, 0, KMR_EVENT_LEAVE, false);
+    sim_event(&sim, 1, KMR_EVENT_LEAVE, false);
+    sim_run(&sim, 100);
+    assert_true(kmr_pair_left(&sim.nodes[0].pair));
+    assert_int_equal(voters(2), 3);
+    sim_expect(&sim, "");
+}
+
+/* R8: the owner and its standby are gone, and nobody will ever confirm it. */
+static void test_force(void **state)
+{
+    uint64_t generation;
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_power_cut(&sim, 0);
+    sim_power_cut(&sim, 1);
+    sim_event(&sim, 2, KMR_EVENT_START, false);
+    sim_event(&sim, 2, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 60000);
+    assert_false(kmr_phase_has_qemu(sim.nodes[2].pair.phase));
+    generation = sim.nodes[2].pair.agreed.record.generation;
+    sim.trace[0] = '\0';
+    sim_event(&sim, 2, KMR_EVENT_FORCE, false);
+    sim_event(&sim, 2, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "node3 FORCED: down, an operator says; may lose data\n"
+                     "node3 IDLE -> BOOTING (promoted by Pacemaker)\n"
+                     "node3 BOOTING -> SOLO (the guest boots)\n");
+    assert_true(sim.nodes[2].pair.agreed.record.generation >
+                generation + KMR_FORCED_GENERATIONS);
+    /* One that comes back has nothing to say about it. */
+    sim_boot(&sim, 0);
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_run(&sim, 10000);
+    assert_true(kmr_pair_owns(&sim.nodes[2].pair));
+    assert_true(sim.nodes[0].pair.agreed.record.generation ==
+                sim.nodes[2].pair.agreed.record.generation);
+}
+
+/* Not while a QEMU of it is known to be somewhere. */
+static void test_no_force(void **state)
+{
+    uint64_t generation;
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    generation = sim.nodes[2].pair.agreed.record.generation;
+    for (unsigned i = 0; i < 3; i++) {
+        sim_event(&sim, i, KMR_EVENT_FORCE, false);
+        assert_true(sim.nodes[i].pair.agreed.record.generation == generation);
+    }
+    sim_expect(&sim, "node1 not forced: a QEMU of it is here\n"
+                     "node2 not forced: a QEMU of it is here\n"
+                     "node3 not forced: another node has a QEMU of it\n");
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leave),    cmocka_unit_test(test_back),
+        cmocka_unit_test(test_no_leave), cmocka_unit_test(test_force),
+        cmocka_unit_test(test_no_force),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
