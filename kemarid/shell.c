@@ -332,11 +332,33 @@ static void stay_no_longer(void *data)
     qb_loop_stop(shell->loop);
 }
 
+/* How long agreement took, fsyncs included. */
+static void time_claim(struct kmr_vm *vm, uint64_t begun_us)
+{
+    const struct kmr_record *record = &vm->pair.agreed.record;
+    enum kmr_claim now = vm->pair.claim;
+
+    if (now == vm->claim) {
+        return;
+    }
+    if (vm->claim != KMR_CLAIM_NONE) {
+        qb_log(LOG_INFO,
+               "pair %s: claim to %s settled in %" PRIu64
+               " us: generation %" PRIu64 ", %s, %u voters",
+               vm->pair.vm, kmr_claim_text(vm->claim),
+               kmr_mono_us() - vm->claim_us, record->generation,
+               kmr_mode_text(record->mode), kmr_record_voters(record));
+    }
+    vm->claim = now;
+    vm->claim_us = begun_us;
+}
+
 void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
 {
     struct kmr_effects *effects = malloc(sizeof(*effects));
     enum kmr_phase phase = vm->pair.phase;
     enum kmr_want want = vm->pair.want;
+    uint64_t begun_us = kmr_mono_us();
 
     if (!effects) {
         qb_log(LOG_CRIT, "out of memory");
@@ -345,6 +367,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     event->now_ms = kmr_now_ms();
     kmr_domxml_new_instance(event->fresh);
     kmr_pair_step(&vm->pair, event, effects);
+    time_claim(vm, begun_us);
     for (unsigned i = 0; i < effects->count; i++) {
         act(vm, &effects->list[i]);
     }

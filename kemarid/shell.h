@@ -48,7 +48,7 @@
 #define KMR_POLL_SYNC_MS 500u /* ... while it synchronises */
 /* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
  * If even more: the standby resumes a guest that then powers itself off. */
-#define KMR_GRACE_MS 10u
+#define KMR_GRACE_MS 2u
 #define KMR_IGNORED_MS 60000u /* between two lines of ignored messages */
 #define KMR_LEAVE_MS 2000u    /* for the votes to be given up */
 #define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
@@ -79,6 +79,8 @@ struct kmr_vm {
     qb_loop_timer_handle tick, poll, grace, again, publish;
     uint64_t publish_since_ms; /* something is to be published */
     uint64_t tick_ms;
+    enum kmr_claim claim; /* since claim_us; in the log when it is settled */
+    uint64_t claim_us;
     /* our QEMU */
     struct kmr_proc proc;
     struct kmr_pidwatch *watch;
@@ -97,7 +99,6 @@ struct kmr_vm {
     char address[KMR_NODE_MAX]; /* the standby's, or ours as one */
     char invite_node[KMR_NODE_MAX];
     char invite_id[KMR_UUID_MAX];
-    uint64_t invite_generation;
     unsigned port; /* the last one tried */
     /* the engine's last answer */
     struct kmr_qmp_status engine;

@@ -389,7 +389,6 @@ static void got_invite(struct kmr_vm *vm, const struct kmr_msg *msg)
     kmr_text_set(event.node, sizeof(event.node), msg->node);
     kmr_text_set(event.id, sizeof(event.id), msg->id);
     kmr_text_set(event.peer, sizeof(event.peer), msg->peer);
-    event.generation = msg->generation;
     kmr_shell_step(vm, &event);
 }
 

@@ -273,7 +273,6 @@ static void on_xml(const struct kmr_virt_reply *reply, void *user)
     kmr_text_set(msg.target, sizeof(msg.target), vm->invite_node);
     kmr_text_set(msg.id, sizeof(msg.id), vm->invite_id);
     kmr_text_set(msg.peer, sizeof(msg.peer), vm->pair.instance);
-    msg.generation = vm->invite_generation;
     msg.xml = reply->text;
     msg.xml_len = (uint32_t)strlen(reply->text);
     kmr_shell_send(vm->shell, &msg);
@@ -285,7 +284,6 @@ void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect)
 
     kmr_text_set(vm->invite_node, sizeof(vm->invite_node), effect->node);
     kmr_text_set(vm->invite_id, sizeof(vm->invite_id), effect->id);
-    vm->invite_generation = effect->generation;
     err =
         kmr_vm_give(vm, KMR_VIRT_OP_GET_XML, NULL, false, KMR_ORDER_MS, on_xml);
     if (err) {

@@ -105,19 +105,17 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
     }
     kmr_step_move(step, KMR_PHASE_HANDING_OVER, reason);
     kmr_step_within(step, pair->limits.handover_ms);
-    kmr_step_order(step, KMR_ORDER_HANDOVER, kmr_step_next_generation(step));
+    kmr_step_order(step, KMR_ORDER_HANDOVER, kmr_step_order_generation(step));
 }
 
 static void invite(struct kmr_step *step, const struct kmr_peer *peer)
 {
     struct kmr_pair *pair = step->pair;
     struct kmr_effect *effect;
-    uint64_t generation = kmr_step_next_generation(step);
     char text[KMR_REASON_MAX] = "a standby is started on ";
 
     kmr_text_set(pair->peer, sizeof(pair->peer), step->event->fresh);
     kmr_text_set(pair->peer_node, sizeof(pair->peer_node), peer->node);
-    pair->engine_generation = generation;
     kmr_text_add(text, sizeof(text), peer->node);
     kmr_step_move(step, KMR_PHASE_INVITING, text);
     kmr_step_within(step, pair->limits.ready_ms);
@@ -125,7 +123,6 @@ static void invite(struct kmr_step *step, const struct kmr_peer *peer)
     kmr_text_set(effect->node, sizeof(effect->node), peer->node);
     kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
     kmr_text_set(effect->peer, sizeof(effect->peer), pair->instance);
-    effect->generation = generation;
 }
 
 /* Whoever is in the group should have a vote. */
@@ -200,7 +197,7 @@ static void consider_in_step(struct kmr_step *step)
                           "the record says paired: output is released");
         } else if (pair->order == KMR_ORDER_NONE && pair->retry_ms == 0) {
             kmr_step_order(step, KMR_ORDER_CONFIRM,
-                           kmr_step_next_generation(step));
+                           kmr_step_order_generation(step));
         }
         return;
     }
@@ -249,7 +246,8 @@ static void consider_holding(struct kmr_step *step)
     }
     if (pair->agreed.record.mode == KMR_MODE_SOLO && !pair->proposed) {
         /* Nobody may take over under such a record: R1(b). */
-        kmr_step_order(step, KMR_ORDER_RELEASE, kmr_step_next_generation(step));
+        kmr_step_order(step, KMR_ORDER_RELEASE,
+                       kmr_step_order_generation(step));
         return;
     }
     gate = kmr_claim_gate(pair, KMR_CLAIM_SOLO);
@@ -274,7 +272,7 @@ static void consider_claimed(struct kmr_step *step)
     kmr_step_move(step, KMR_PHASE_TAKING_OVER,
                   "no earlier owner can write any more");
     kmr_step_within(step, KMR_ORDER_MS);
-    kmr_step_order(step, KMR_ORDER_TAKEOVER, kmr_step_next_generation(step));
+    kmr_step_order(step, KMR_ORDER_TAKEOVER, kmr_step_order_generation(step));
 }
 
 static void consider_handover(struct kmr_step *step)

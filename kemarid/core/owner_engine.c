@@ -26,7 +26,7 @@ void kmr_owner_invited(struct kmr_step *step)
     kmr_text_add(text, sizeof(text), " is ready");
     kmr_step_move(step, KMR_PHASE_SYNCING, text);
     kmr_step_within(step, pair->limits.sync_ms);
-    kmr_step_order(step, KMR_ORDER_SYNC, pair->engine_generation);
+    kmr_step_order(step, KMR_ORDER_SYNC, kmr_step_order_generation(step));
 }
 
 void kmr_owner_done(struct kmr_step *step)
@@ -112,7 +112,7 @@ void kmr_owner_done(struct kmr_step *step)
                             pair->engine == KMR_ENGINE_PRIMARY_LOST)) {
             /* It knows nothing of the order. */
             kmr_step_order(step, KMR_ORDER_TAKEOVER,
-                           kmr_step_next_generation(step));
+                           kmr_step_order_generation(step));
         }
         break;
     case KMR_ORDER_NONE:
@@ -230,7 +230,7 @@ void kmr_owner_engine(struct kmr_step *step)
         if (pair->phase == KMR_PHASE_TAKING_OVER &&
             pair->order == KMR_ORDER_NONE && kmr_step_expired(step)) {
             kmr_step_order(step, KMR_ORDER_TAKEOVER,
-                           kmr_step_next_generation(step));
+                           kmr_step_order_generation(step));
         }
         break;
     case KMR_ENGINE_PREPARING:

@@ -381,8 +381,7 @@ static void consider_idle(struct kmr_step *step)
         !pair->agreed.record.owner.dead) {
         kmr_step_move(step, KMR_PHASE_BOOTING, "promoted by Pacemaker");
         kmr_step_within(step, KMR_CREATE_MS);
-        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY,
-                       pair->agreed.record.generation);
+        kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY, 0);
         return;
     }
     if (!pair->promote || pair->claim != KMR_CLAIM_NONE) {

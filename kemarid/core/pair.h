@@ -279,7 +279,7 @@ struct kmr_pair {
 
     /* our QEMU */
     char instance[KMR_UUID_MAX];
-    uint64_t engine_generation; /* the highest that we used towards it */
+    uint64_t engine_generation; /* of the last order to it, as far as known */
     enum kmr_engine engine;
 
     /* its other half: invited, synchronising or in step */

@@ -21,8 +21,12 @@ void kmr_step_note(struct kmr_step *step, const char *reason);
 /* Deadline of the phase, from now; 0: none. */
 void kmr_step_within(struct kmr_step *step, uint32_t ms);
 bool kmr_step_expired(const struct kmr_step *step);
-/* A generation above everything that the engine or the record has seen. */
-uint64_t kmr_step_next_generation(const struct kmr_step *step);
+/*
+ * R7: above that of every order that any kemarid of this node ever gave to this
+ * QEMU, also of those that hang in libvirtd since a kemarid that has ended. The
+ * node's monotonic clock, in us: no QEMU outlives it.
+ */
+uint64_t kmr_step_order_generation(const struct kmr_step *step);
 void kmr_step_order(struct kmr_step *step, enum kmr_order order,
                     uint64_t generation);
 /* Kill our QEMU; KILLING until it is reaped. */

@@ -45,12 +45,11 @@ void kmr_standby_invite(struct kmr_step *step)
     kmr_text_set(pair->instance, sizeof(pair->instance), event->id);
     kmr_text_set(pair->peer, sizeof(pair->peer), event->peer);
     kmr_text_set(pair->peer_node, sizeof(pair->peer_node), event->node);
-    pair->engine_generation = event->generation;
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
     kmr_text_add(text, sizeof(text), event->node);
     kmr_step_move(step, KMR_PHASE_STANDBY_STARTING, text);
     kmr_step_within(step, KMR_CREATE_MS);
-    kmr_step_order(step, KMR_ORDER_CREATE_STANDBY, event->generation);
+    kmr_step_order(step, KMR_ORDER_CREATE_STANDBY, 0);
 }
 
 static void refuse_and_kill(struct kmr_step *step, const char *reason)
@@ -73,7 +72,8 @@ void kmr_standby_done(struct kmr_step *step)
         }
         kmr_step_effect(step, KMR_EFFECT_PERSIST);
         kmr_step_move(step, KMR_PHASE_STANDBY_PREPARING, "QEMU waits");
-        kmr_step_order(step, KMR_ORDER_PREPARE, pair->engine_generation);
+        kmr_step_order(step, KMR_ORDER_PREPARE,
+                       kmr_step_order_generation(step));
     } else if (pair->phase == KMR_PHASE_STANDBY_PREPARING &&
                event->order == KMR_ORDER_PREPARE) {
         if (!event->flag) {

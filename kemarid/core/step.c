@@ -64,15 +64,12 @@ bool kmr_step_expired(const struct kmr_step *step)
            step->event->now_ms >= step->pair->deadline_ms;
 }
 
-uint64_t kmr_step_next_generation(const struct kmr_step *step)
+uint64_t kmr_step_order_generation(const struct kmr_step *step)
 {
-    const struct kmr_pair *pair = step->pair;
-    uint64_t next = pair->agreed.record.generation;
+    uint64_t last = step->pair->engine_generation;
+    uint64_t now = step->event->now_ms * 1000;
 
-    if (pair->engine_generation > next) {
-        next = pair->engine_generation;
-    }
-    return next + 1;
+    return now > last ? now : last + 1;
 }
 
 void kmr_step_order(struct kmr_step *step, enum kmr_order order,

@@ -331,7 +331,6 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         walk_name(walk, msg->target, sizeof(msg->target), false);
         walk_uuid(walk, msg->id, false);
         walk_uuid(walk, msg->peer, false);
-        walk_u64(walk, &msg->generation);
         walk_blob(walk, &msg->xml, &msg->xml_len, KMR_WIRE_XML_MAX);
         break;
     case KMR_MSG_READY:

@@ -367,7 +367,6 @@ static bool start_sync(struct sim *sim, int index, uint64_t generation,
     inst->peer = peer;
     if (!other || !other->exists || other->role != KMR_ENGINE_ROLE_STANDBY ||
         other->state != KMR_ENGINE_PREPARING || other->peer != index ||
-        other->generation != generation ||
         !sim_repl_is_up(sim, inst->node, other->node)) {
         if (sim_chance(sim, 50)) {
             return false;
