@@ -173,7 +173,8 @@ def heal(node, link):
     vm.set_carrier(node, link, True)
 
 
-DEGRADE = {'delay': (0, 10000), 'loss': (0, 100), 'dup': (0, 100),
+DEGRADE = {'delay': (0, 10000), 'loss': (0, 100), 'loss_out': (0, 100),
+           'loss_in': (0, 100), 'dup': (0, 100),
            'reorder': (0, 100)}
 
 
@@ -188,11 +189,12 @@ def degrade(node, link, words):
                 raise ValueError
         except (KeyError, ValueError):
             raise LabError(f'degrade: {word}: not delay=MS, loss=PCT, '
-                           'dup=PCT or reorder=PCT') from None
+                           'loss_out=PCT, loss_in=PCT, dup=PCT or '
+                           'reorder=PCT') from None
         values[name] = number
     if not values:
-        raise LabError('degrade: say what: delay=MS loss=PCT dup=PCT '
-                       'reorder=PCT')
+        raise LabError('degrade: say what: delay=MS loss=PCT '
+                       'loss_out=PCT loss_in=PCT dup=PCT reorder=PCT')
     base.write_atomically(degrade_file(node, link), json.dumps(values))
     if base.pid_of(node):
         start_relay(node, link)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * relay PORT TAP [delay=MS] [loss=PCT] [dup=PCT] [reorder=PCT] [seed=N]
+ * relay PORT TAP [delay=MS] [loss=PCT] [loss_out=PCT] [loss_in=PCT]
+ *       [dup=PCT] [reorder=PCT] [seed=N]
  *
  * Stands between a node's port (PORT, a veth of the switch) and the bridge
  * (TAP, made here, put into the bridge by the lab) and treats the frames
- * badly, both ways alike. The kernels here have no netem.
+ * badly, both ways alike but for loss_out (from the node) and loss_in (to it).
+ * The kernels here have no netem.
  *
  * Large segments and missing checksums are passed through as they are, with
  * their virtio header.
@@ -38,7 +40,8 @@ static volatile sig_atomic_t ending;
 struct relay {
     int fd[2]; /* the port, the tap */
     int64_t delay_ns;
-    double loss, dup, reorder; /* 0 to 1 */
+    double loss[2]; /* 0 to 1: to the port, to the tap */
+    double dup, reorder;
     struct kmr_queue queue;
     unsigned long passed, lost, doubled, reordered, failed;
 };
@@ -117,7 +120,7 @@ static void admit(struct relay *relay, int to, const uint8_t *frame, size_t len,
     int64_t due = now + relay->delay_ns;
     int copies = 1;
 
-    if (chance(relay->loss)) {
+    if (chance(relay->loss[to])) {
         relay->lost++;
         return;
     }
@@ -189,7 +192,11 @@ static void set(struct relay *relay, const char *word)
     if (len == 5 && !strncmp(word, "delay", len)) {
         relay->delay_ns = number * 1e6;
     } else if (len == 4 && !strncmp(word, "loss", len)) {
-        relay->loss = number / 100;
+        relay->loss[0] = relay->loss[1] = number / 100;
+    } else if (len == 7 && !strncmp(word, "loss_in", len)) {
+        relay->loss[0] = number / 100;
+    } else if (len == 8 && !strncmp(word, "loss_out", len)) {
+        relay->loss[1] = number / 100;
     } else if (len == 3 && !strncmp(word, "dup", len)) {
         relay->dup = number / 100;
     } else if (len == 7 && !strncmp(word, "reorder", len)) {
@@ -209,8 +216,10 @@ int main(int argc, char **argv)
     int i;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: relay PORT TAP [delay=MS] [loss=PCT] "
-                        "[dup=PCT] [reorder=PCT] [seed=N]\n");
+        fprintf(
+            stderr,
+            "usage: relay PORT TAP [delay=MS] [loss=PCT] "
+            "[loss_out=PCT] [loss_in=PCT] [dup=PCT] [reorder=PCT] [seed=N]\n");
         return 2;
     }
     srand48(getpid());
