@@ -93,7 +93,6 @@ static void forget_claim(struct kmr_consensus *us)
     us->tally_count = 0;
     us->attempts = 0;
     us->deadline_ms = 0;
-    us->highest_round = 0;
 }
 
 static void learn(struct kmr_consensus *us, const struct kmr_record *record,
@@ -114,6 +113,7 @@ static void learn(struct kmr_consensus *us, const struct kmr_record *record,
         memset(&us->accepted, 0, sizeof(us->accepted));
         memset(&us->value, 0, sizeof(us->value));
         forget_claim(us);
+        us->highest_round = 0;
         us->lost = false;
         out->decided = true;
     }
