@@ -142,6 +142,16 @@ static void action_stop(struct kmr_step *step)
     }
 }
 
+static bool standby_is_possible(const struct kmr_pair *pair)
+{
+    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
+        if (pair->peers[i].present && pair->peers[i].started) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void action_demote(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
@@ -159,11 +169,12 @@ static void action_demote(struct kmr_step *step)
         kmr_owner_shut_down(step, "demoted by Pacemaker, nobody promoted");
     } else if (pair->phase == KMR_PHASE_PROTECTED) {
         kmr_owner_hand_over(step, "demoted by Pacemaker");
-    } else if (pair->phase == KMR_PHASE_SOLO ||
-               pair->phase == KMR_PHASE_BOOTING) {
-        kmr_owner_shut_down(step, "demoted by Pacemaker without a standby");
-    } else {
+    } else if (pair->phase != KMR_PHASE_SOLO || standby_is_possible(pair)) {
+        /* When it is protected; or it is shut down when Pacemaker's patience
+         * ends: the shell sends another DEMOTE. */
         pair->handover_wanted = true;
+    } else {
+        kmr_owner_shut_down(step, "demoted by Pacemaker without a standby");
     }
 }
 
@@ -268,6 +279,7 @@ static void act(struct kmr_step *step)
          * happens for a while: the score that goes takes Pacemaker time. */
         pair->promote = !kmr_pair_owns(pair) && pair->failure_ms == 0;
         pair->handover_asked = false;
+        pair->handover_wanted = false;
         pair->held = KMR_GATE_OK;
         kmr_step_effect(step, KMR_EFFECT_PERSIST);
         break;
