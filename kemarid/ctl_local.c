@@ -105,9 +105,10 @@ int kmr_ctl_check(const char *path, enum kmr_ctl_format format,
 /* ---- the agent without kemarid ---- */
 
 /* 1: its QEMU lives, as *ret_proc, and Pacemaker's last word on its role is
- * in `ret_want` (or ""); 0: certainly none; -errno: not certain. */
+ * in `ret_want` (or ""), and whether it runs without a standby in *ret_alone;
+ * 0: certainly none; -errno: not certain. */
 static int find_qemu(const char *vm, struct kmr_proc *ret_proc,
-                     char ret_want[16])
+                     char ret_want[16], bool *ret_alone)
 {
     char name[KMR_VM_MAX + 8], value[64], *text;
     struct kmr_proc proc = { 0 };
@@ -118,9 +119,12 @@ static int find_qemu(const char *vm, struct kmr_proc *ret_proc,
     }
     snprintf(name, sizeof(name), "%s.pid", vm);
     ret_want[0] = '\0';
+    *ret_alone = false;
     err = kmr_statefile_read(RUN_DIR, name, &text);
     if (err == 0) {
         kmr_statefile_get(text, "want", ret_want, 16);
+        *ret_alone = kmr_statefile_get(text, "alone", value, sizeof(value)) &&
+                     strcmp(value, "1") == 0;
         if (kmr_statefile_get(text, "pid", value, sizeof(value))) {
             proc.pid = (pid_t)strtol(value, NULL, 10);
         }
@@ -149,7 +153,8 @@ static int stop(const char *vm, int timeout_ms, const char *why)
 {
     struct kmr_proc proc;
     char want[16];
-    int found_one = find_qemu(vm, &proc, want);
+    bool alone;
+    int found_one = find_qemu(vm, &proc, want, &alone);
 
     if (found_one == 0) {
         return KMR_OCF_SUCCESS;
@@ -178,6 +183,7 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
 {
     struct kmr_proc proc;
     char want[16];
+    bool alone;
     int alive;
 
     /* a kemarid that is there but slow knows better than a file */
@@ -185,7 +191,7 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
         return stop(vm, timeout_ms, why);
     }
     if (err == -ENOTCONN && strcmp(action, "monitor") == 0) {
-        alive = find_qemu(vm, &proc, want);
+        alive = find_qemu(vm, &proc, want, &alone);
         if (alive == 0) {
             fprintf(stderr, "%s; %s does not run\n", why, vm);
             return KMR_OCF_NOT_RUNNING;
@@ -195,7 +201,7 @@ int kmr_ctl_resource(const char *action, const char *vm, int timeout_ms,
                     (int)proc.pid);
             /* The pair goes on without a kemarid; a failure would end it. */
             if (strcmp(want, "promoted") == 0) {
-                return KMR_OCF_RUNNING_PROMOTED;
+                return alone ? KMR_OCF_SUCCESS : KMR_OCF_RUNNING_PROMOTED;
             }
             return strcmp(want, "unpromoted") == 0 ? KMR_OCF_SUCCESS
                                                    : KMR_OCF_ERR_GENERIC;

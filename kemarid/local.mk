@@ -2,6 +2,7 @@
 # kemarid and kemarictl; included by Makefile.am after kemarid/io.mk.
 kemari_core_sources = \
 	kemarid/core/answer.c kemarid/core/answer.h \
+	kemarid/core/alone.c \
 	kemarid/core/claim.c \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/consensus_others.c kemarid/core/consensus_priv.h \

@@ -377,7 +377,8 @@ static void got_invite(struct kmr_vm *vm, const struct kmr_msg *msg)
     if (strcmp(msg->target, vm->shell->config.node_name) != 0) {
         return;
     }
-    if (vm->pair.phase == KMR_PHASE_IDLE) {
+    event.flag = msg->moving;
+    if (!kmr_phase_has_qemu(vm->pair.phase)) {
         free(vm->xml);
         vm->xml = malloc(msg->xml_len + 1);
         if (vm->xml) {

@@ -269,6 +269,7 @@ static void on_xml(const struct kmr_virt_reply *reply, void *user)
                reply->error);
         return; /* the deadline of the invitation tries again */
     }
+    msg.moving = vm->pair.alone;
     kmr_text_set(msg.vm, sizeof(msg.vm), vm->pair.vm);
     kmr_text_set(msg.target, sizeof(msg.target), vm->invite_node);
     kmr_text_set(msg.id, sizeof(msg.id), vm->invite_id);

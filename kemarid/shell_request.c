@@ -43,8 +43,9 @@ struct kmr_request {
     struct kmr_vm *vm;
     enum action action;
     qb_loop_timer_handle timer;
-    uint64_t left_ms;         /* after the first half */
-    char owner[KMR_UUID_MAX]; /* HANDOVER: the one that is to hand over */
+    uint64_t left_ms;          /* after the first half */
+    char owner[KMR_UUID_MAX];  /* HANDOVER, MIGRATE_TO: the one that is to */
+    char target[KMR_NODE_MAX]; /* MIGRATE_TO */
 };
 
 static void reply(struct kmr_ipc_client *client, int code, const char *err)
@@ -80,6 +81,11 @@ static int ask(const struct kmr_request *request, char *ret_reason)
         return kmr_answer_promote(pair, ret_reason);
     case ACTION_DEMOTE:
         return kmr_answer_demote(pair, ret_reason);
+    case ACTION_MIGRATE_TO:
+        return kmr_answer_migrate(pair, request->owner, request->target,
+                                  ret_reason);
+    case ACTION_MIGRATE_FROM:
+        return kmr_answer_arrive(pair, ret_reason);
     case ACTION_HANDOVER:
         if (pair->agreed.record.mode != KMR_MODE_NONE &&
             !kmr_inst_is(&pair->agreed.record.owner, request->owner)) {
@@ -123,6 +129,8 @@ static void on_timeout(void *data)
     struct kmr_request *request = data;
     struct kmr_event event = { .type = KMR_EVENT_DEMOTE };
     char reason[KMR_REASON_MAX] = "";
+    struct kmr_vm *vm;
+    bool migrates;
     int code;
 
     request->timer = 0;
@@ -141,7 +149,13 @@ static void on_timeout(void *data)
     if (code == KMR_OCF_PENDING) {
         code = KMR_OCF_ERR_GENERIC;
     }
+    vm = request->vm;
+    migrates = request->action == ACTION_MIGRATE_TO;
     finish(request, code, reason);
+    if (migrates && code != KMR_OCF_SUCCESS) {
+        event.type = KMR_EVENT_MIGRATE; /* to nowhere: given up */
+        kmr_shell_step(vm, &event);
+    }
 }
 
 static struct kmr_request *wait_for(struct kmr_ipc_client *client,
@@ -287,13 +301,18 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         [ACTION_STOP] = KMR_EVENT_STOP,
         [ACTION_PROMOTE] = KMR_EVENT_PROMOTE,
         [ACTION_DEMOTE] = KMR_EVENT_DEMOTE,
+        [ACTION_MIGRATE_TO] = KMR_EVENT_MIGRATE,
+        [ACTION_MIGRATE_FROM] = KMR_EVENT_ARRIVE,
     };
     const char *config = value_of(argc, argv, "config");
+    const char *target = value_of(argc, argv, "migrate-target");
     uint64_t timeout_ms =
         strtoull(value_of(argc, argv, "timeout-ms"), NULL, 10);
     char reason[KMR_REASON_MAX] = "";
     struct kmr_event event = { .type = KMR_EVENT_TICK };
-    bool needed = action == ACTION_START || action == ACTION_PROMOTE;
+    bool needed = action == ACTION_START || action == ACTION_PROMOTE ||
+                  action == ACTION_MIGRATE_FROM;
+    struct kmr_request *request;
     struct kmr_vm *vm;
     int code;
 
@@ -330,9 +349,11 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         reply(client, KMR_OCF_SUCCESS, "");
         return;
     case ACTION_MIGRATE_TO:
-    case ACTION_MIGRATE_FROM:
-        reply(client, 3, "live migration is not implemented: use handover");
-        return;
+        if (!kmr_text_is_name(target) || strlen(target) >= KMR_NODE_MAX) {
+            reply(client, KMR_OCF_ERR_GENERIC, "migrate_to: no target");
+            return;
+        }
+        break;
     default:
         break;
     }
@@ -342,13 +363,20 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
     }
     vm->first_monitor = true;
     event.type = events[action];
-    if (action == ACTION_DEMOTE) {
+    if (action == ACTION_DEMOTE || action == ACTION_STOP) {
         event.limit_ms = power_off_ms(timeout_ms);
     }
-    event.flag = action == ACTION_DEMOTE &&
-                 names_another(value_of(argc, argv, "promote-nodes"),
-                               shell->config.node_name);
-    if (wait_for(client, vm, action, timeout_ms)) {
+    if (action == ACTION_START) {
+        event.flag = strcmp(value_of(argc, argv, "promotable"), "0") == 0;
+    } else if (action == ACTION_DEMOTE) {
+        event.flag = names_another(value_of(argc, argv, "promote-nodes"),
+                                   shell->config.node_name);
+    }
+    kmr_text_set(event.node, sizeof(event.node), target);
+    request = wait_for(client, vm, action, timeout_ms);
+    if (request) {
+        kmr_text_set(request->owner, sizeof(request->owner), vm->pair.instance);
+        kmr_text_set(request->target, sizeof(request->target), target);
         kmr_shell_step(vm, &event);
     }
 }

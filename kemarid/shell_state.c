@@ -101,11 +101,12 @@ static void write_pid(struct kmr_vm *vm)
 
     if (vm->proc.pid) {
         snprintf(text, sizeof(text),
-                 "pid=%d\nstart=%" PRIu64 "\ninstance=%s\nwant=%s\n",
-                 (int)vm->proc.pid, vm->proc.start, pair->instance, want);
+                 "pid=%d\nstart=%" PRIu64 "\ninstance=%s\nwant=%s\nalone=%d\n",
+                 (int)vm->proc.pid, vm->proc.start, pair->instance, want,
+                 pair->alone);
     } else if (kmr_phase_has_qemu(pair->phase)) {
-        snprintf(text, sizeof(text), "instance=%s\nwant=%s\n", pair->instance,
-                 want);
+        snprintf(text, sizeof(text), "instance=%s\nwant=%s\nalone=%d\n",
+                 pair->instance, want, pair->alone);
     }
     if (strcmp(text, vm->pid_text) == 0) {
         return;
@@ -157,8 +158,8 @@ void kmr_state_write(struct kmr_vm *vm)
     if (agreed->accepted.round != 0) {
         add_record(text, "value.", &agreed->value);
     }
-    add(text, "boot=%016" PRIx64 "\nwant=%s\n", pair->boot,
-        kmr_want_text(pair->want));
+    add(text, "boot=%016" PRIx64 "\nwant=%s\nalone=%d\n", pair->boot,
+        kmr_want_text(pair->want), pair->alone);
     add(text, "config=%s\nresource=%s\n", vm->config, vm->resource);
     if (kmr_phase_has_qemu(pair->phase)) {
         add(text, "instance=%s\n", pair->instance);
@@ -401,6 +402,8 @@ static void read_local(struct kmr_vm *vm, const char *text)
                      : strcmp(value, "unpromoted") == 0 ? KMR_WANT_UNPROMOTED
                                                         : KMR_WANT_STOPPED;
     }
+    pair->alone = kmr_statefile_get(text, "alone", value, sizeof(value)) &&
+                  strcmp(value, "1") == 0;
     pair->phase =
         pair->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
     if (!kmr_statefile_get(text, "instance", event.id, sizeof(event.id)) ||

@@ -21,8 +21,19 @@ const char *kmr_state_text(enum kmr_state state)
     return "?";
 }
 
+/* It owns the VM, and the guest runs or is only held. */
+static bool runs(const struct kmr_pair *pair)
+{
+    return kmr_pair_owns(pair) && pair->phase != KMR_PHASE_BOOTING &&
+           pair->phase != KMR_PHASE_CLAIMED &&
+           pair->phase != KMR_PHASE_TAKING_OVER;
+}
+
 int kmr_answer_start(const struct kmr_pair *pair, char *ret_reason)
 {
+    if (pair->alone && pair->want != KMR_WANT_STOPPED) {
+        return kmr_answer_promote(pair, ret_reason);
+    }
     if (pair->want == KMR_WANT_STOPPED) {
         say(ret_reason, "not started: ", pair->reason);
         return KMR_OCF_PENDING;
@@ -41,9 +52,7 @@ int kmr_answer_stop(const struct kmr_pair *pair, char *ret_reason)
 
 int kmr_answer_promote(const struct kmr_pair *pair, char *ret_reason)
 {
-    if (kmr_pair_owns(pair) && pair->phase != KMR_PHASE_BOOTING &&
-        pair->phase != KMR_PHASE_CLAIMED &&
-        pair->phase != KMR_PHASE_TAKING_OVER) {
+    if (runs(pair)) {
         return KMR_OCF_SUCCESS;
     }
     if (pair->failure[0] != '\0') {
@@ -54,8 +63,43 @@ int kmr_answer_promote(const struct kmr_pair *pair, char *ret_reason)
         say(ret_reason, "overtaken by another action", "");
         return KMR_OCF_ERR_GENERIC;
     }
-    say(ret_reason, "not promoted yet: ", pair->reason);
+    say(ret_reason,
+        pair->alone ? "not started yet: " : "not promoted yet: ", pair->reason);
     return KMR_OCF_PENDING;
+}
+
+int kmr_answer_migrate(const struct kmr_pair *pair, const char *instance,
+                       const char *target, char *ret_reason)
+{
+    const struct kmr_record *record = &pair->agreed.record;
+
+    if (!kmr_inst_is(&record->owner, instance)) {
+        if (record->mode == KMR_MODE_SOLO &&
+            kmr_text_same(record->owner.node, target)) {
+            return KMR_OCF_SUCCESS;
+        }
+        say(ret_reason, "not migrated: it was stopped, or runs on ",
+            record->owner.node);
+        return KMR_OCF_ERR_GENERIC;
+    }
+    if (pair->moving_to[0] == '\0') {
+        say(ret_reason, "not migrated: ", pair->migration);
+        return KMR_OCF_ERR_GENERIC;
+    }
+    say(ret_reason, "not migrated yet: ", pair->reason);
+    return KMR_OCF_PENDING;
+}
+
+int kmr_answer_arrive(const struct kmr_pair *pair, char *ret_reason)
+{
+    if (runs(pair)) {
+        return KMR_OCF_SUCCESS;
+    }
+    say(ret_reason, "the guest does not run here: ", pair->reason);
+    /* One that is in step hears of the decision in a moment. */
+    return kmr_phase_has_qemu(pair->phase) && pair->phase != KMR_PHASE_KILLING
+               ? KMR_OCF_PENDING
+               : KMR_OCF_ERR_GENERIC;
 }
 
 int kmr_answer_demote(const struct kmr_pair *pair, char *ret_reason)
@@ -97,6 +141,23 @@ static int as_unpromoted(const struct kmr_pair *pair, char *ret_reason)
     return KMR_OCF_SUCCESS;
 }
 
+/*
+ * Of a VM alone: it runs here, or it doesn't; a standby is on its way and not
+ * yet here. Never degraded: no standby is wanted.
+ */
+static int monitor_alone(const struct kmr_pair *pair, char *ret_reason)
+{
+    bool owner = kmr_phase_is_owner(pair->phase) &&
+                 kmr_inst_is(&pair->agreed.record.owner, pair->instance) &&
+                 !pair->agreed.record.owner.dead;
+
+    say(ret_reason, "", pair->reason);
+    return owner || (pair->phase == KMR_PHASE_ADOPTING &&
+                     pair->want == KMR_WANT_PROMOTED)
+               ? KMR_OCF_SUCCESS
+               : KMR_OCF_NOT_RUNNING;
+}
+
 int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
                        char *ret_reason)
 {
@@ -112,6 +173,9 @@ int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
     if (pair->phase == KMR_PHASE_STOPPED) {
         say(ret_reason, "not started", "");
         return KMR_OCF_NOT_RUNNING;
+    }
+    if (pair->alone) {
+        return monitor_alone(pair, ret_reason);
     }
     if (pair->phase == KMR_PHASE_ADOPTING) {
         /* It runs; as what, the engine will say. */
@@ -188,7 +252,7 @@ enum kmr_state kmr_answer_state(const struct kmr_pair *pair)
 {
     bool standbys = false;
 
-    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
+    for (unsigned i = 0; i < KMR_PEERS_MAX && !pair->alone; i++) {
         standbys |= pair->peers[i].present && pair->peers[i].started;
     }
     if (kmr_phase_is_owner(pair->phase)) {
@@ -233,7 +297,7 @@ enum kmr_state kmr_answer_state(const struct kmr_pair *pair)
 
 int32_t kmr_answer_score(const struct kmr_pair *pair)
 {
-    if (pair->want == KMR_WANT_STOPPED) {
+    if (pair->want == KMR_WANT_STOPPED || pair->alone) {
         return KMR_SCORE_NONE;
     }
     if (kmr_pair_owns(pair)) {

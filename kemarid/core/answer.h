@@ -30,6 +30,10 @@ int kmr_answer_start(const struct kmr_pair *pair, char *ret_reason);
 int kmr_answer_stop(const struct kmr_pair *pair, char *ret_reason);
 int kmr_answer_promote(const struct kmr_pair *pair, char *ret_reason);
 int kmr_answer_demote(const struct kmr_pair *pair, char *ret_reason);
+/* Of a VM alone. `instance`: that ran when the migration was asked for. */
+int kmr_answer_migrate(const struct kmr_pair *pair, const char *instance,
+                       const char *target, char *ret_reason);
+int kmr_answer_arrive(const struct kmr_pair *pair, char *ret_reason);
 /* `probe`: tell what is, not what Pacemaker asked for */
 int kmr_answer_monitor(const struct kmr_pair *pair, bool probe, uint64_t now_ms,
                        char *ret_reason);

@@ -44,6 +44,7 @@ void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason)
     kmr_owner_forget_candidate(pair);
     pair->order = KMR_ORDER_NONE;
     pair->engine = KMR_ENGINE_NONE;
+    kmr_alone_migration_failed(step, text);
     kmr_step_move(step, KMR_PHASE_SOLO, text);
 }
 
@@ -108,7 +109,7 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
     kmr_step_order(step, KMR_ORDER_HANDOVER, kmr_step_order_generation(step));
 }
 
-static void invite(struct kmr_step *step, const struct kmr_peer *peer)
+void kmr_owner_invite(struct kmr_step *step, const struct kmr_peer *peer)
 {
     struct kmr_pair *pair = step->pair;
     struct kmr_effect *effect;
@@ -120,6 +121,7 @@ static void invite(struct kmr_step *step, const struct kmr_peer *peer)
     kmr_step_move(step, KMR_PHASE_INVITING, text);
     kmr_step_within(step, pair->limits.ready_ms);
     effect = kmr_step_effect(step, KMR_EFFECT_INVITE);
+    effect->moving = pair->alone;
     kmr_text_set(effect->node, sizeof(effect->node), peer->node);
     kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
     kmr_text_set(effect->peer, sizeof(effect->peer), pair->instance);
@@ -153,6 +155,10 @@ static void consider_solo(struct kmr_step *step)
         }
     }
     consider_voters(step);
+    if (pair->alone) {
+        kmr_alone_consider_solo(step);
+        return;
+    }
     if (pair->retry_ms != 0 || !pair->quorate || !pair->synced ||
         pair->claim != KMR_CLAIM_NONE) {
         return;
@@ -162,7 +168,7 @@ static void consider_solo(struct kmr_step *step)
 
         if (peer->node[0] != '\0' && peer->present && peer->started &&
             peer->idle && peer->avoid_until_ms == 0) {
-            invite(step, peer);
+            kmr_owner_invite(step, peer);
             return;
         }
     }
@@ -173,6 +179,9 @@ static void consider_candidate(struct kmr_step *step)
     struct kmr_pair *pair = step->pair;
     const struct kmr_peer *peer = kmr_pair_peer(pair, pair->peer_node);
 
+    if (kmr_alone_consider_standby(step)) {
+        return;
+    }
     if (pair->peer_node[0] != '\0' && (!peer || !peer->present)) {
         kmr_owner_lost_candidate(step, "its node left the group");
     } else if (kmr_step_expired(step)) {
@@ -226,6 +235,8 @@ static void consider_protected(struct kmr_step *step)
     if (pair->agreed.record.standby.dead) {
         pair->retry_ms = 0;
         kmr_step_move(step, KMR_PHASE_HOLDING, "the standby died");
+    } else if (kmr_alone_consider_standby(step)) {
+        return;
     } else if (pair->handover_wanted && pair->claim == KMR_CLAIM_NONE) {
         kmr_owner_hand_over(step, "demoted by Pacemaker");
     } else {
@@ -291,6 +302,7 @@ static void consider_handover(struct kmr_step *step)
     }
     if (reason) {
         pair->retry_ms = 0;
+        kmr_alone_migration_failed(step, reason);
         kmr_step_move(step, KMR_PHASE_HOLDING, reason);
     }
 }

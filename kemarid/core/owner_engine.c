@@ -94,6 +94,7 @@ void kmr_owner_done(struct kmr_step *step)
         break;
     case KMR_ORDER_HANDOVER:
         if (pair->phase == KMR_PHASE_HANDING_OVER && !event->flag) {
+            kmr_alone_migration_failed(step, event->reason);
             kmr_step_move(step, KMR_PHASE_PROTECTED, event->reason);
             kmr_step_order(step, KMR_ORDER_QUERY, 0);
         }
@@ -148,8 +149,11 @@ static void hold(struct kmr_step *step, const char *reason)
     struct kmr_pair *pair = step->pair;
 
     pair->retry_ms = 0;
-    kmr_step_move(step, KMR_PHASE_HOLDING,
-                  reason[0] != '\0' ? reason : "the stream broke");
+    if (reason[0] == '\0') {
+        reason = "the stream broke";
+    }
+    kmr_alone_migration_failed(step, reason);
+    kmr_step_move(step, KMR_PHASE_HOLDING, reason);
 }
 
 void kmr_owner_engine(struct kmr_step *step)

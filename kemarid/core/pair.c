@@ -110,6 +110,7 @@ static void reaped(struct kmr_step *step)
     pair->engine = KMR_ENGINE_NONE;
     pair->handover_wanted = false;
     pair->takeover_asked = false;
+    kmr_alone_migration_failed(step, reason);
     pair->order = KMR_ORDER_NONE;
     if (pair->claim != KMR_CLAIM_DOWN) {
         pair->claim = KMR_CLAIM_NONE;
@@ -134,6 +135,8 @@ static void action_stop(struct kmr_step *step)
             pair->claim = KMR_CLAIM_NONE;
         }
         kmr_step_move(step, KMR_PHASE_STOPPED, "stopped by Pacemaker");
+    } else if (kmr_pair_owns(pair) && pair->alone) {
+        kmr_alone_stop(step);
     } else if (kmr_pair_owns(pair)) {
         kmr_owner_down(step, "stopped by Pacemaker");
     } else if (kmr_phase_has_qemu(pair->phase) &&
@@ -265,7 +268,10 @@ static void act(struct kmr_step *step)
         kmr_fact_fenced(step);
         break;
     case KMR_EVENT_START:
-        if (pair->want == KMR_WANT_STOPPED) {
+        pair->alone = event->flag;
+        if (pair->alone) {
+            kmr_alone_start(step);
+        } else if (pair->want == KMR_WANT_STOPPED) {
             pair->want = KMR_WANT_UNPROMOTED;
             kmr_step_effect(step, KMR_EFFECT_PERSIST);
         }
@@ -288,6 +294,12 @@ static void act(struct kmr_step *step)
         break;
     case KMR_EVENT_STOP:
         action_stop(step);
+        break;
+    case KMR_EVENT_MIGRATE:
+        kmr_alone_migrate(step);
+        break;
+    case KMR_EVENT_ARRIVE:
+        kmr_alone_arrive(step);
         break;
     case KMR_EVENT_HANDOVER:
         if (pair->phase == KMR_PHASE_PROTECTED) {
@@ -391,7 +403,9 @@ static void consider_idle(struct kmr_step *step)
 
     if (kmr_inst_is(&pair->agreed.record.owner, pair->instance) &&
         !pair->agreed.record.owner.dead) {
-        kmr_step_move(step, KMR_PHASE_BOOTING, "promoted by Pacemaker");
+        kmr_step_move(step, KMR_PHASE_BOOTING,
+                      pair->alone ? "started by Pacemaker"
+                                  : "promoted by Pacemaker");
         kmr_step_within(step, KMR_CREATE_MS);
         kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY, 0);
         return;
@@ -402,6 +416,9 @@ static void consider_idle(struct kmr_step *step)
     gate = kmr_claim_gate(pair, KMR_CLAIM_BOOT);
     if (gate != KMR_GATE_OK) {
         kmr_claim_held(step, KMR_CLAIM_BOOT, gate);
+        if (pair->alone) {
+            kmr_alone_consider_start(step, gate);
+        }
         return;
     }
     kmr_claim_make(step, KMR_CLAIM_BOOT);

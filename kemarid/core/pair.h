@@ -33,6 +33,10 @@
 #define KMR_BACKOFF_MAX_MS 60000u
 #define KMR_FAILURE_MS 30000u  /* no promotion score after a failed boot */
 #define KMR_MISMATCH_MS 60000u /* Pacemaker's role is reported so long */
+#define KMR_ELSEWHERE_MS \
+    3000u /* a start of a VM alone that runs elsewhere: what a stop there \
+           * has ended may not have been heard yet */
+#define KMR_DROP_MS 1000u /* a standby that has to go was told so: again */
 
 /* name, text, has a QEMU, is on the owner's side */
 #define KMR_PHASES(X)                               \
@@ -145,32 +149,35 @@ enum kmr_order {
 };
 const char *kmr_order_text(enum kmr_order order);
 
-#define KMR_EVENTS(X)                                                      \
-    X(TICK, "tick")       /* the deadline has come, or may have */         \
-    X(CLUSTER, "cluster") /* quorate, synced, nodes, there */              \
-    X(PEER, "peer")       /* a node came, went, or its part changed */     \
-    X(FENCED, "fenced")   /* power fencing of `node` is confirmed */       \
-    X(START, "start")     /* the agent's actions */                        \
-    X(PROMOTE, "promote")                                                  \
-    X(DEMOTE, "demote") /* `flag`: another node is to be promoted */       \
-    X(STOP, "stop")                                                        \
-    X(HANDOVER, "handover") /* an operator's, or another node's wish */    \
-    X(TAKEOVER, "takeover") /* the standby is to take over, by force */    \
-    X(RESYNC, "resync")                                                    \
-    X(LEAVE, "leave")       /* this kemarid ends: give up the vote */      \
-    X(FORCE, "force")       /* the VM is down, an operator says */         \
-    X(ADOPT, "adopt")       /* `id`: an instance of ours was found */      \
-    X(PAXOS, "paxos")       /* a message of `node`, ours included */       \
-    X(RECORD, "record")     /* the copy of `node`; `id`: its state file */ \
-    X(DEAD, "dead")         /* instance `id` is dead, CPG says */          \
-    X(FROZEN, "frozen")     /* instance `id` handed over, CPG says */      \
-    X(INVITE, "invite")     /* owner `peer` on `node` wants us, as `id` */ \
-    X(READY, "ready")       /* standby `id` listens */                     \
-    X(REFUSED, "refused")   /* standby `id` can't */                       \
-    X(DROP, "drop")         /* the owner gives standby `id` up */          \
-    X(DONE, "done")         /* order `order`/`tag` ended; `flag`: well */  \
-    X(ENGINE, "engine")     /* the engine's state, by event or query */    \
-    X(POWEROFF, "poweroff") /* the guest powered itself off */             \
+#define KMR_EVENTS(X)                                                        \
+    X(TICK, "tick")       /* the deadline has come, or may have */           \
+    X(CLUSTER, "cluster") /* quorate, synced, nodes, there */                \
+    X(PEER, "peer")       /* a node came, went, or its part changed */       \
+    X(FENCED, "fenced")   /* power fencing of `node` is confirmed */         \
+    X(START, "start")     /* the agent's; `flag`: a VM alone */              \
+    X(PROMOTE, "promote")                                                    \
+    X(DEMOTE, "demote") /* `flag`: another node is to be promoted */         \
+    X(STOP, "stop")                                                          \
+    X(MIGRATE, "migrate")   /* alone: to `node`; "": not any more */         \
+    X(ARRIVE, "arrive")     /* alone: it was migrated to us */               \
+    X(HANDOVER, "handover") /* an operator's, or another node's wish */      \
+    X(TAKEOVER, "takeover") /* the standby is to take over, by force */      \
+    X(RESYNC, "resync")                                                      \
+    X(LEAVE, "leave")       /* this kemarid ends: give up the vote */        \
+    X(FORCE, "force")       /* the VM is down, an operator says */           \
+    X(ADOPT, "adopt")       /* `id`: an instance of ours was found */        \
+    X(PAXOS, "paxos")       /* a message of `node`, ours included */         \
+    X(RECORD, "record")     /* the copy of `node`; `id`: its state file */   \
+    X(DEAD, "dead")         /* instance `id` is dead, CPG says */            \
+    X(FROZEN, "frozen")     /* instance `id` handed over, CPG says */        \
+    X(INVITE, "invite")     /* owner `peer` on `node` wants us, as `id`;   \
+                             * `flag`: to move there */ \
+    X(READY, "ready")       /* standby `id` listens */                       \
+    X(REFUSED, "refused")   /* standby `id` can't */                         \
+    X(DROP, "drop")         /* the owner gives standby `id` up */            \
+    X(DONE, "done")         /* order `order`/`tag` ended; `flag`: well */    \
+    X(ENGINE, "engine")     /* the engine's state, by event or query */      \
+    X(POWEROFF, "poweroff") /* the guest powered itself off */               \
     X(REAPED, "reaped")     /* our QEMU is dead */
 
 enum kmr_event_type {
@@ -185,7 +192,8 @@ struct kmr_event {
     uint64_t now_ms;          /* monotonic */
     char fresh[KMR_UUID_MAX]; /* a new UUID, for whatever is started */
     bool flag;
-    /* DEMOTE: what the guest may take to power off; 0: limits.shutdown_ms */
+    /* DEMOTE, STOP: what the guest may take to power off; 0:
+     * limits.shutdown_ms */
     uint32_t limit_ms;
     /* CLUSTER */
     bool quorate, synced;
@@ -215,20 +223,20 @@ struct kmr_event {
     char reason[KMR_REASON_MAX];
 };
 
-#define KMR_EFFECTS(X)                                                     \
-    X(ORDER, "order")       /* `order`, `tag`; for our instance */         \
-    X(KILL, "kill")         /* our QEMU, by its process */                 \
-    X(SEND, "send")         /* broadcast `paxos`; `durable`: see there */  \
-    X(DEATH, "death")       /* broadcast: `id` is dead */                  \
-    X(FROZEN, "frozen")     /* broadcast: `id` is frozen (`generation`) */ \
-    X(INVITE, "invite")     /* to `node`, as `id`; with our XML */         \
-    X(READY, "ready")       /* standby `id` listens */                     \
-    X(REFUSE, "refuse")     /* standby `id` can't: `reason` */             \
-    X(DROP, "drop")         /* standby `id` is given up */                 \
-    X(HANDOVER, "handover") /* ask the owner's node for one */             \
-    X(MOVED, "moved")       /* transition `from` -> `to`: `reason` */      \
-    X(NOTE, "note")         /* worth a line in the log: `reason` */        \
-    X(PERSIST, "persist")   /* write the state file */                     \
+#define KMR_EFFECTS(X)                                                       \
+    X(ORDER, "order")       /* `order`, `tag`; for our instance */           \
+    X(KILL, "kill")         /* our QEMU, by its process */                   \
+    X(SEND, "send")         /* broadcast `paxos`; `durable`: see there */    \
+    X(DEATH, "death")       /* broadcast: `id` is dead */                    \
+    X(FROZEN, "frozen")     /* broadcast: `id` is frozen (`generation`) */   \
+    X(INVITE, "invite")     /* to `node`, as `id`; with our XML; `moving` */ \
+    X(READY, "ready")       /* standby `id` listens */                       \
+    X(REFUSE, "refuse")     /* standby `id` can't: `reason` */               \
+    X(DROP, "drop")         /* standby `id` is given up */                   \
+    X(HANDOVER, "handover") /* ask the owner's node for one */               \
+    X(MOVED, "moved")       /* transition `from` -> `to`: `reason` */        \
+    X(NOTE, "note")         /* worth a line in the log: `reason` */          \
+    X(PERSIST, "persist")   /* write the state file */                       \
     X(BUG, "bug")           /* a move that was not declared: `reason` */
 
 enum kmr_effect_type {
@@ -251,6 +259,7 @@ struct kmr_effect {
     struct kmr_paxos paxos; /* SEND */
     /* SEND, ORDER: not before the state as it is after the step is on disk */
     bool durable;
+    bool moving; /* INVITE: the standby is there for a migration */
 };
 
 struct kmr_effects {
@@ -276,6 +285,12 @@ struct kmr_pair {
     enum kmr_want want;
     struct kmr_consensus agreed;
     bool quorate, synced;
+
+    /* Pacemaker runs one instance and no standby; here, a standby is only on
+     * its way to be the owner. */
+    bool alone;
+    char moving_to[KMR_NODE_MAX];   /* of the owner: a migration; "": none */
+    char migration[KMR_REASON_MAX]; /* why the last one failed */
 
     /* our QEMU */
     char instance[KMR_UUID_MAX];

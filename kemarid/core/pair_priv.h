@@ -56,6 +56,18 @@ void kmr_fact_frozen(struct kmr_step *step);
 /* Instances of ours that the record names and that are no more. */
 void kmr_fact_announce(struct kmr_step *step);
 
+/* ---- alone.c: the VM without `promotable` ---- */
+void kmr_alone_start(struct kmr_step *step);   /* START, `flag` */
+void kmr_alone_stop(struct kmr_step *step);    /* STOP of its owner */
+void kmr_alone_migrate(struct kmr_step *step); /* MIGRATE */
+void kmr_alone_arrive(struct kmr_step *step);  /* ARRIVE */
+/* Forgets the migration, and says why; nothing where there is none. */
+void kmr_alone_migration_failed(struct kmr_step *step, const char *reason);
+void kmr_alone_consider_start(struct kmr_step *step, enum kmr_gate gate);
+void kmr_alone_consider_solo(struct kmr_step *step);
+/* A standby that no migration wants. True: it was, or is being, dropped. */
+bool kmr_alone_consider_standby(struct kmr_step *step);
+
 /* Facts have changed: is there anything to do? */
 void kmr_owner_consider(struct kmr_step *step);
 void kmr_standby_consider(struct kmr_step *step);
@@ -66,6 +78,7 @@ void kmr_standby_engine(struct kmr_step *step);
 void kmr_owner_done(struct kmr_step *step);
 void kmr_standby_done(struct kmr_step *step);
 void kmr_owner_invited(struct kmr_step *step); /* READY, REFUSED */
+void kmr_owner_invite(struct kmr_step *step, const struct kmr_peer *peer);
 void kmr_owner_forget_candidate(struct kmr_pair *pair);
 void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason);
 void kmr_owner_hand_over(struct kmr_step *step, const char *reason);

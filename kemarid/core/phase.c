@@ -34,7 +34,7 @@ static const struct {
 #define X(name, text, qemu, owner) \
     [KMR_PHASE_##name] = { text, qemu, owner, KMR_PHASE_TO_##name },
 /* clang-format off */
-#define KMR_PHASE_TO_STOPPED B(IDLE) | B(ADOPTING)
+#define KMR_PHASE_TO_STOPPED B(IDLE) | B(ADOPTING) | B(STANDBY_STARTING)
 #define KMR_PHASE_TO_IDLE                                                     \
     B(STOPPED) | B(ADOPTING) | B(BOOTING) | B(STANDBY_STARTING)
 #define KMR_PHASE_TO_ADOPTING                                                 \

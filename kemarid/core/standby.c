@@ -24,11 +24,11 @@ void kmr_standby_invite(struct kmr_step *step)
         refuse(step, event->id, "its kemarid ends");
         return;
     }
-    if (pair->want == KMR_WANT_STOPPED) {
+    if (pair->want == KMR_WANT_STOPPED && !event->flag) {
         refuse(step, event->id, "the resource is not started there");
         return;
     }
-    if (pair->phase != KMR_PHASE_IDLE) {
+    if (kmr_phase_has_qemu(pair->phase)) {
         refuse(step, event->id, "another QEMU is still there");
         return;
     }
@@ -42,6 +42,8 @@ void kmr_standby_invite(struct kmr_step *step)
         refuse(step, event->id, "the inviter is not the owner there");
         return;
     }
+    pair->alone = event->flag;
+    pair->promote = false;
     kmr_text_set(pair->instance, sizeof(pair->instance), event->id);
     kmr_text_set(pair->peer, sizeof(pair->peer), event->peer);
     kmr_text_set(pair->peer_node, sizeof(pair->peer_node), event->node);

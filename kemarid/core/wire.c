@@ -328,6 +328,7 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         walk_text(walk, msg->reason, sizeof(msg->reason));
         break;
     case KMR_MSG_INVITE:
+        walk_bool(walk, &msg->moving);
         walk_name(walk, msg->target, sizeof(msg->target), false);
         walk_uuid(walk, msg->id, false);
         walk_uuid(walk, msg->peer, false);

@@ -20,7 +20,7 @@
 #include "core/pair.h"
 
 #define KMR_WIRE_MAGIC 0x4b4d5244u
-#define KMR_WIRE_VERSION 2
+#define KMR_WIRE_VERSION 3
 #define KMR_WIRE_MAX (512u * 1024)     /* bytes of a message */
 #define KMR_WIRE_XML_MAX (384u * 1024) /* bytes of an XML */
 #define KMR_WIRE_PAIRS_MAX 32          /* pairs in one STATUS */
@@ -79,6 +79,7 @@ struct kmr_msg {
     char address[KMR_NODE_MAX]; /* READY: "tcp:ADDR:PORT" */
     const char *xml;            /* INVITE; not NUL-terminated when decoded */
     uint32_t xml_len;
+    bool moving;           /* INVITE: for a migration */
     char from[32], to[32]; /* EVENT */
     uint64_t time_us, mono_us;
     /* FENCE; with target, id, reason */
