@@ -19,6 +19,9 @@ void kmr_alone_start(struct kmr_step *step)
     pair->failure_ms = 0;
     pair->held = KMR_GATE_OK;
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
+    if (pair->phase == KMR_PHASE_STOPPED) {
+        kmr_step_move(step, KMR_PHASE_IDLE, "started by Pacemaker");
+    }
     if (pair->phase == KMR_PHASE_IDLE) {
         kmr_step_within(step, KMR_ELSEWHERE_MS);
     }

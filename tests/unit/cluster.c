@@ -232,6 +232,7 @@ static void effect(struct sim *sim, unsigned index,
     case KMR_EFFECT_INVITE:
         msg.type = KMR_MSG_INVITE;
         memcpy(msg.target, eff->node, sizeof(msg.target));
+        msg.moving = eff->moving;
         break;
     case KMR_EFFECT_READY:
         msg.type = KMR_MSG_READY;
@@ -312,6 +313,7 @@ static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg)
             return;
         }
         event.type = KMR_EVENT_INVITE;
+        event.flag = msg->moving;
         break;
     case KMR_MSG_READY:
         event.type = KMR_EVENT_READY;
@@ -389,6 +391,14 @@ void sim_run(struct sim *sim, uint64_t ms)
     if (sim->now_ms < end) {
         sim->now_ms = end;
     }
+}
+
+void sim_migrate(struct sim *sim, unsigned node, const char *to)
+{
+    struct kmr_event event = { .type = KMR_EVENT_MIGRATE };
+
+    kmr_text_set(event.node, sizeof(event.node), to);
+    step(sim, node, &event);
 }
 
 void sim_event(struct sim *sim, unsigned node, enum kmr_event_type type,
@@ -539,6 +549,7 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
     from_file(&node->pair, &old.agreed);
     node->pair.want = old.want;
+    node->pair.alone = old.alone;
     node->pair.phase =
         old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
     if (node->qemu.exists) {

@@ -59,6 +59,7 @@ void sim_init(struct sim *sim, unsigned nodes);
 /* An event at one node; then everything that follows from it. */
 void sim_event(struct sim *sim, unsigned node, enum kmr_event_type type,
                bool flag);
+void sim_migrate(struct sim *sim, unsigned node, const char *to);
 void sim_engine(struct sim *sim, unsigned node, enum kmr_engine state,
                 const char *reason);
 void sim_fenced(struct sim *sim, unsigned node);

@@ -73,8 +73,12 @@ tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) \
 tests_unit_test_config_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_config
 
-check_PROGRAMS += tests/unit/test_pair tests/unit/test_people \
+check_PROGRAMS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people \
 	tests/unit/test_wire
+tests_unit_test_alone_SOURCES = tests/unit/test_alone.c tests/unit/cluster.c \
+	tests/unit/cluster.h $(kemari_core_sources)
+tests_unit_test_alone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_alone_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_pair_SOURCES = tests/unit/test_pair.c tests/unit/cluster.c \
 	tests/unit/cluster.h $(kemari_core_sources)
 tests_unit_test_pair_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
@@ -87,7 +91,7 @@ tests_unit_test_wire_SOURCES = tests/unit/test_wire.c $(kemari_core_sources)
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_wire_LDADD = $(CMOCKA_LIBS)
 
-TESTS += tests/unit/test_pair tests/unit/test_people tests/unit/test_wire
+TESTS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people tests/unit/test_wire
 TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
 	tests/unit/test_qmp tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
