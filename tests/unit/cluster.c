@@ -13,8 +13,6 @@
 #include "core/answer.h"
 #include "core/text.h"
 
-static void step(struct sim *sim, unsigned index, struct kmr_event *event);
-
 static void note_running(struct sim *sim)
 {
     unsigned running = 0;
@@ -60,13 +58,13 @@ static void tell_peers(struct sim *sim, unsigned about)
         event.started = node->pair.want != KMR_WANT_STOPPED;
         event.idle = node->pair.phase == KMR_PHASE_IDLE;
         event.has_qemu = kmr_phase_has_qemu(node->pair.phase);
-        step(sim, i, &event);
+        sim_step(sim, i, &event);
         if (node->present) {
             event.type = KMR_EVENT_RECORD;
             kmr_text_set(event.id, sizeof(event.id),
                          node->pair.leaving ? "" : node->pair.agreed.id);
             event.record = node->pair.agreed.record;
-            step(sim, i, &event);
+            sim_step(sim, i, &event);
         }
     }
 }
@@ -96,7 +94,7 @@ static void done(struct sim *sim, unsigned index, const struct kmr_effect *eff,
     event.tag = eff->tag;
     event.flag = ok;
     snprintf(event.reason, sizeof(event.reason), "%s", reason);
-    step(sim, index, &event);
+    sim_step(sim, index, &event);
 }
 
 /* An order to the QEMU of a node, by the engine's contract. */
@@ -265,7 +263,7 @@ static void effect(struct sim *sim, unsigned index,
     send_msg(sim, index, &msg);
 }
 
-static void step(struct sim *sim, unsigned index, struct kmr_event *event)
+void sim_step(struct sim *sim, unsigned index, struct kmr_event *event)
 {
     struct sim_node *node = &sim->nodes[index];
     struct kmr_effects *effects = malloc(sizeof(*effects));
@@ -334,7 +332,7 @@ static void deliver(struct sim *sim, unsigned index, const struct kmr_msg *msg)
     default:             /* EVENT, FENCE: nothing of a pair */
         return;
     }
-    step(sim, index, &event);
+    sim_step(sim, index, &event);
 }
 
 static void drain(struct sim *sim)
@@ -393,21 +391,13 @@ void sim_run(struct sim *sim, uint64_t ms)
     }
 }
 
-void sim_migrate(struct sim *sim, unsigned node, const char *to)
-{
-    struct kmr_event event = { .type = KMR_EVENT_MIGRATE };
-
-    kmr_text_set(event.node, sizeof(event.node), to);
-    step(sim, node, &event);
-}
-
 void sim_event(struct sim *sim, unsigned node, enum kmr_event_type type,
                bool flag)
 {
     struct kmr_event event = { .type = type, .flag = flag };
 
     snprintf(event.reason, sizeof(event.reason), "asked");
-    step(sim, node, &event);
+    sim_step(sim, node, &event);
 }
 
 void sim_engine(struct sim *sim, unsigned node, enum kmr_engine state,
@@ -424,7 +414,7 @@ void sim_engine(struct sim *sim, unsigned node, enum kmr_engine state,
     memcpy(event.id, qemu->id, sizeof(event.id));
     memcpy(event.peer, qemu->peer, sizeof(event.peer));
     snprintf(event.reason, sizeof(event.reason), "%s", reason);
-    step(sim, node, &event);
+    sim_step(sim, node, &event);
 }
 
 void sim_fenced(struct sim *sim, unsigned node)
@@ -436,7 +426,7 @@ void sim_fenced(struct sim *sim, unsigned node)
             continue;
         }
         snprintf(event.node, sizeof(event.node), "%s", sim->nodes[node].name);
-        step(sim, i, &event);
+        sim_step(sim, i, &event);
     }
     drain(sim);
 }
@@ -464,7 +454,7 @@ void sim_kill_qemu(struct sim *sim, unsigned index)
     }
     snprintf(event.reason, sizeof(event.reason), "QEMU is dead");
     if (node->present) {
-        step(sim, index, &event);
+        sim_step(sim, index, &event);
     }
 }
 
@@ -484,7 +474,7 @@ static void tell_cluster(struct sim *sim)
         event.nodes = named;
         event.there = there;
         if (sim->nodes[i].present) {
-            step(sim, i, &event);
+            sim_step(sim, i, &event);
         }
     }
 }
@@ -556,7 +546,7 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
         struct kmr_event event = { .type = KMR_EVENT_ADOPT };
 
         memcpy(event.id, node->qemu.id, sizeof(event.id));
-        step(sim, index, &event);
+        sim_step(sim, index, &event);
     }
     join(sim, index);
 }

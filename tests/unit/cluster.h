@@ -56,10 +56,11 @@ struct sim {
 };
 
 void sim_init(struct sim *sim, unsigned nodes);
+/* Its time and its fresh UUID are filled in. */
+void sim_step(struct sim *sim, unsigned node, struct kmr_event *event);
 /* An event at one node; then everything that follows from it. */
 void sim_event(struct sim *sim, unsigned node, enum kmr_event_type type,
                bool flag);
-void sim_migrate(struct sim *sim, unsigned node, const char *to);
 void sim_engine(struct sim *sim, unsigned node, enum kmr_engine state,
                 const char *reason);
 void sim_fenced(struct sim *sim, unsigned node);

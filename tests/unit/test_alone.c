@@ -24,6 +24,14 @@ static int monitor(unsigned node)
     return kmr_answer_monitor(pair(node), false, sim.now_ms, reason);
 }
 
+static void migrate(const char *to)
+{
+    struct kmr_event event = { .type = KMR_EVENT_MIGRATE };
+
+    snprintf(event.node, sizeof(event.node), "%s", to);
+    sim_step(&sim, 0, &event);
+}
+
 /* Runs on node1, and the others have nothing of it. */
 static void begin(void)
 {
@@ -129,7 +137,7 @@ static void test_migrate(void **state)
     (void)state;
     begin();
     strcpy(instance, pair(0)->instance);
-    sim_migrate(&sim, 0, "node2");
+    migrate("node2");
     assert_int_equal(migrated(instance, "node2"), KMR_OCF_PENDING);
     sim_run(&sim, 5000);
     sim_expect(
@@ -169,7 +177,7 @@ static void test_migration_fails(void **state)
     begin();
     strcpy(instance, pair(0)->instance);
     sim.nodes[0].sync_fails = true;
-    sim_migrate(&sim, 0, "node2");
+    migrate("node2");
     sim_run(&sim, 10000);
     sim_expect(&sim, UP_TO_SYNCING
                "node1 SYNCING -> SOLO (standby on node2: no connection)\n"
@@ -178,7 +186,7 @@ static void test_migration_fails(void **state)
     assert_int_equal(migrated(instance, "node2"), KMR_OCF_ERR_GENERIC);
     assert_string_equal(reason,
                         "not migrated: standby on node2: no connection");
-    sim_migrate(&sim, 0, "node9");
+    migrate("node9");
     assert_int_equal(migrated(instance, "node9"), KMR_OCF_ERR_GENERIC);
     assert_int_equal(monitor(0), KMR_OCF_SUCCESS);
     assert_int_equal(sim.max_running, 1);
@@ -190,10 +198,10 @@ static void test_migration_given_up(void **state)
     (void)state;
     begin();
     sim.nodes[0].mute = true;
-    sim_migrate(&sim, 0, "node2");
+    migrate("node2");
     sim_run(&sim, 1000);
     sim.nodes[0].mute = false;
-    sim_migrate(&sim, 0, "");
+    migrate("");
     sim_run(&sim, 5000);
     sim_expect(&sim, UP_TO_SYNCING
                "node1 SYNCING -> SOLO (standby on node2: no migration wants "
