@@ -29,13 +29,16 @@ def mac(vm):
 class Client:
     """Its files are in the lab's records."""
 
-    def __init__(self, program, vm='vm0', complaints=None):
+    def __init__(self, program, vm='vm0', complaints=None, connections=4,
+                 interval_ms=40):
         self.program = program
         self.vm = vm
         self.host = base.address('guest', 50 + int(vm.removeprefix('vm')))
         self.log = f'{base.RECORDS}/client-{vm}.log'
         self.json = f'{base.RECORDS}/client-{vm}.json'
         self.complaints = complaints
+        self.load = ['--connections', str(connections),
+                     '--interval-ms', str(interval_ms)]
         self.child = None
 
     def launch(self):
@@ -43,9 +46,8 @@ class Client:
         try:
             self.child = subprocess.Popen(
                 [base.HERE + '/lab', 'client', self.program,
-                 '--host', self.host, '--port', PORT, '--connections', '4',
-                 '--interval-ms', '40', '--ledger',
-                 f'{base.RECORDS}/client-{self.vm}.ledger',
+                 '--host', self.host, '--port', PORT] + self.load +
+                ['--ledger', f'{base.RECORDS}/client-{self.vm}.ledger',
                  '--log', self.log, '--json', self.json],
                 stdin=subprocess.DEVNULL, stderr=err)
         finally:
@@ -55,7 +57,7 @@ class Client:
 
     def start(self):
         print(f'$ client --host {self.host} --port {PORT} '
-              '--connections 4 --interval-ms 40', flush=True)
+              + ' '.join(self.load), flush=True)
         self.launch()
         base.wait_for('the first answers', lambda: self.answers() > 20, 20,
                       0.1)
