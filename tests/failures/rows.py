@@ -137,6 +137,16 @@ def degraded(link, *words):
     return act
 
 
+def one_way(word):
+    """The primary's cluster link, until the others have fenced it for that."""
+    def act(row):
+        row.now()
+        net.degrade(row.primary, 'cluster', [word])
+        wait_fenced(row, row.primary)
+        net.heal(row.primary, 'cluster')
+    return act
+
+
 # ------------------------------------------------------------------- daemons
 
 def kemarid_killed(row):
@@ -319,9 +329,9 @@ ROWS = [
     ('repl-dumb', 'nothing leaves on the primary\'s replication link',
      'either', degraded('repl', 'loss_out=100')),
     ('cluster-deaf', 'nothing arrives on the primary\'s cluster link',
-     'either', degraded('cluster', 'loss_in=100')),
+     'standby', one_way('loss_in=100')),
     ('cluster-dumb', 'nothing leaves on the primary\'s cluster link',
-     'either', degraded('cluster', 'loss_out=100')),
+     'standby', one_way('loss_out=100')),
     ('kemarid', 'SIGKILL for all kemarids', 'primary', kemarid_killed),
     ('kemarid-claim', 'SIGKILL for the claimant in its claim', 'standby',
      kemarid_killed_in_claim),
