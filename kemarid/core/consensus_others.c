@@ -89,19 +89,24 @@ const char *kmr_consensus_id_of(const struct kmr_consensus *us,
     return other ? other->id : "";
 }
 
-const struct kmr_voter *kmr_consensus_alone_without(
-    const struct kmr_consensus *us)
+/* Of two voters, if we are one: the other. Or NULL. */
+static const struct kmr_voter *other_of_two(const struct kmr_consensus *us)
 {
-    const struct kmr_acquaintance *other;
-    const struct kmr_voter *peer;
+    const struct kmr_voter *voters = us->record.voters;
 
     if (kmr_record_voters(&us->record) != 2 || !kmr_consensus_votes(us)) {
         return NULL;
     }
-    peer = &us->record
-                .voters[kmr_consensus_is_us(us, us->record.voters[0].node) ? 1
-                                                                           : 0];
-    other = kmr_consensus_known(us, peer->node);
+    return kmr_consensus_is_us(us, voters[0].node) ? &voters[1] : &voters[0];
+}
+
+const struct kmr_voter *kmr_consensus_alone_without(
+    const struct kmr_consensus *us)
+{
+    const struct kmr_voter *peer = other_of_two(us);
+    const struct kmr_acquaintance *other =
+        peer ? kmr_consensus_known(us, peer->node) : NULL;
+
     return other && other->fenced && other->exchanged ? peer : NULL;
 }
 
@@ -123,16 +128,10 @@ void kmr_consensus_exchanged(struct kmr_consensus *us, const char *node,
 
 const struct kmr_voter *kmr_consensus_stranger(const struct kmr_consensus *us)
 {
-    const struct kmr_acquaintance *other;
-    const struct kmr_voter *peer;
+    const struct kmr_voter *peer = other_of_two(us);
+    const struct kmr_acquaintance *other =
+        peer ? kmr_consensus_known(us, peer->node) : NULL;
 
-    if (kmr_record_voters(&us->record) != 2 || !kmr_consensus_votes(us)) {
-        return NULL;
-    }
-    peer = &us->record
-                .voters[kmr_consensus_is_us(us, us->record.voters[0].node) ? 1
-                                                                           : 0];
-    other = kmr_consensus_known(us, peer->node);
     return other && other->exchanged ? NULL : peer;
 }
 
