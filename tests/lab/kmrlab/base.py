@@ -2,6 +2,8 @@
 """Names, places and processes. Every process of the lab is kept with its
 start time, and only such a process is ever ended."""
 
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -49,6 +51,16 @@ def settings():
 
 def nodes():
     return [f'node{n + 1}' for n in range(settings()['nodes'])]
+
+
+@contextlib.contextmanager
+def alone_with(node):
+    """One at a time for a node's power and links, threads and processes
+    alike: a link that is healed while its node is plugged in would take the
+    relay away under the machine room's hands."""
+    with open(f'{RUN}/lock-{node}', 'w', encoding='utf-8') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def check_node(node):

@@ -152,25 +152,27 @@ def is_cut(node, link):
 
 
 def cut(node, link):
-    with open(cut_file(node, link), 'w', encoding='utf-8'):
-        pass
-    if base.pid_of(node):
-        ip_batch('switch', [f'link set {port_name(node, link)} down'])
-        vm.set_carrier(node, link, False)
+    with base.alone_with(node):
+        with open(cut_file(node, link), 'w', encoding='utf-8'):
+            pass
+        if base.pid_of(node):
+            ip_batch('switch', [f'link set {port_name(node, link)} down'])
+            vm.set_carrier(node, link, False)
 
 
 def heal(node, link):
-    for path in (cut_file(node, link), degrade_file(node, link)):
-        if os.path.exists(path):
-            os.unlink(path)
-    if not base.pid_of(node):
-        return
-    if base.pid_of(f'relay-{node}-{link}'):
-        base.end(f'relay-{node}-{link}')
-        ip_batch('switch', [
-            f'link set {port_name(node, link)} master br-{link}'])
-    ip_batch('switch', [f'link set {port_name(node, link)} up'])
-    vm.set_carrier(node, link, True)
+    with base.alone_with(node):
+        for path in (cut_file(node, link), degrade_file(node, link)):
+            if os.path.exists(path):
+                os.unlink(path)
+        if not base.pid_of(node):
+            return
+        if base.pid_of(f'relay-{node}-{link}'):
+            base.end(f'relay-{node}-{link}')
+            ip_batch('switch', [
+                f'link set {port_name(node, link)} master br-{link}'])
+        ip_batch('switch', [f'link set {port_name(node, link)} up'])
+        vm.set_carrier(node, link, True)
 
 
 DEGRADE = {'delay': (0, 10000), 'loss': (0, 100), 'loss_out': (0, 100),
@@ -195,9 +197,10 @@ def degrade(node, link, words):
     if not values:
         raise LabError('degrade: say what: delay=MS loss=PCT '
                        'loss_out=PCT loss_in=PCT dup=PCT reorder=PCT')
-    base.write_atomically(degrade_file(node, link), json.dumps(values))
-    if base.pid_of(node):
-        start_relay(node, link)
+    with base.alone_with(node):
+        base.write_atomically(degrade_file(node, link), json.dumps(values))
+        if base.pid_of(node):
+            start_relay(node, link)
 
 
 def start_relay(node, link):

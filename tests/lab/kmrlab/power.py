@@ -16,10 +16,9 @@ SOCKET = POWER + '/socket'
 
 
 class Room:
-    """One lock per node: orders for one node come one after the other."""
+    """Orders for one node come one after the other."""
 
     def __init__(self):
-        self.locks = {node: threading.Lock() for node in base.nodes()}
         self.log_lock = threading.Lock()
 
     def log(self, text):
@@ -77,10 +76,10 @@ class Room:
         words = line.split()
         if words == ['list']:
             return ' '.join(base.nodes())
-        if len(words) != 2 or words[1] not in self.locks:
+        if len(words) != 2 or words[1] not in base.nodes():
             raise LabError(f'not an order: {line.strip()}')
         action, node = words
-        with self.locks[node]:
+        with base.alone_with(node):
             if action == 'status':
                 return 'on' if base.pid_of(node) else 'off'
             if action in ('off', 'reboot'):
@@ -94,11 +93,12 @@ class Room:
         return 'done'
 
     def later_on(self, node):
-        with self.locks[node]:
+        with base.alone_with(node):
             try:
                 self.on(node)
             except (LabError, OSError) as error:
                 self.log(f'{node} on: failed: {error}')
+                self.off(node)  # half on, it could never be booted
 
 
 def environment(node):
