@@ -3,7 +3,7 @@
 #define KMR_CTL_H
 
 /* The parts of kemarictl: what it shows (ctl_show.c) and what it does without
- * kemarid (ctl_local.c). */
+ * kemarid (ctl_local.c, ctl_devices.c). */
 
 enum {
     KMR_CTL_DONE = 0,
@@ -22,6 +22,11 @@ int kmr_ctl_show(const char *command, const char *json,
 /* `check FILE`: every finding, worst last; the exit code. */
 int kmr_ctl_check(const char *path, enum kmr_ctl_format format,
                   const char *config_path);
+
+/* `devices`: what the device table says of these types; of none: all of it.
+ * The exit code: KMR_CTL_FAILED when one of the types is not accepted. */
+int kmr_ctl_devices(int count, const char *const *types,
+                    enum kmr_ctl_format format);
 
 /*
  * The agent's action when kemarid gave no answer (`err`, `why`): `stop` kills

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * kemarictl: kemarid's command line, and what ocf:kemari:vm calls. It hands
- * its words to kemarid and shows the answer; only `check`, and the agent's
- * `stop` and `monitor` when there is no kemarid, are done here.
+ * its words to kemarid and shows the answer; only `check`, `devices`, and the
+ * agent's `stop` and `monitor` when there is no kemarid, are done here.
  */
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +36,8 @@ static const char usage_text[] =
     "  force-boot VM --accept-data-loss\n"
     "                   nothing of it runs anywhere, whatever was agreed\n"
     "  check FILE.xml   can this domain be protected, and by this host?\n"
+    "  devices [TYPE...]\n"
+    "                   which devices may be in a VM that is protected\n"
     "  health           of this node\n"
     "  fence NODE [--action=reboot|off] [--confirm-ms=N] [--leave-ms=N]\n"
     "                   have its kemarid end its QEMUs and put it down\n"
@@ -53,7 +55,7 @@ static const struct command {
     { "status", 0, 1 },   { "watch", 0, 1 },      { "events", 0, 1 },
     { "handover", 1, 1 }, { "takeover", 1, 1 },   { "resync", 1, 1 },
     { "check", 1, 1 },    { "health", 0, 0 },     { "resource", 2, 60 },
-    { "fence", 0, 1 },    { "force-boot", 1, 1 },
+    { "fence", 0, 1 },    { "force-boot", 1, 1 }, { "devices", 0, 60 },
 };
 
 /* Options of one command; kemarid knows those with a value as plain words. */
@@ -294,6 +296,9 @@ int main(int argc, char **argv)
     q.format = (enum kmr_ctl_format)format;
     if (strcmp(command->name, "check") == 0) {
         return kmr_ctl_check(q.words[1], q.format, CONFIG_FILE);
+    }
+    if (strcmp(command->name, "devices") == 0) {
+        return kmr_ctl_devices(given, q.words + 1, q.format);
     }
     code = strcmp(command->name, "watch") == 0      ? watch(&q)
            : strcmp(command->name, "resource") == 0 ? ask_patiently(&q)

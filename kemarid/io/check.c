@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "devices.h"
+#include "devxml.h"
 #include "xmltree.h"
 
 #define QEMU_NS "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -120,114 +122,66 @@ static void check_disk_source(struct ctx *ctx, const xmlNode *disk,
     }
 }
 
+static void disk_bus(const xmlNode *disk, const char *device, char *ret_bus,
+                     size_t size)
+{
+    const xmlNode *target = kmr_xml_child(disk, "target");
+    char name[VALUE_MAX];
+
+    if (strcmp(device, "floppy") == 0) {
+        snprintf(ret_bus, size, "fdc");
+    } else if (!kmr_xml_prop(target, "bus", ret_bus, size)) {
+        /* libvirt guesses from the name, as we do */
+        kmr_xml_prop(target, "dev", name, sizeof(name));
+        snprintf(ret_bus, size, "%s",
+                 strncmp(name, "vd", 2) == 0   ? "virtio"
+                 : strncmp(name, "hd", 2) == 0 ? "ide"
+                 : strncmp(name, "sd", 2) == 0 ? "scsi"
+                                               : "unknown");
+    }
+}
+
 static void check_disk(struct ctx *ctx, const xmlNode *disk)
 {
     char name[VALUE_MAX + 8], bus[VALUE_MAX], dev[VALUE_MAX] = "";
+    char text[KMR_DEVICE_TEXT_MAX];
 
     label("disk", disk, "target", "dev", name, sizeof(name));
     kmr_xml_prop(disk, "device", dev, sizeof(dev));
+    disk_bus(disk, dev, bus, sizeof(bus));
+    if (!kmr_device_accepted(kmr_devxml_disk(bus, dev), text, sizeof(text))) {
+        say(ctx, true, disk, name, "bus %s is QEMU's %s%s", bus, text,
+            dev[0] == '\0' || strcmp(dev, "disk") == 0
+                ? " (here: bus='virtio' and dev='vdX')"
+                : "");
+        return;
+    }
     if (strcmp(dev, "cdrom") == 0 || kmr_xml_child(disk, "readonly")) {
         return; /* nothing to hold */
-    }
-    if (strcmp(dev, "floppy") == 0) {
-        say(ctx, true, disk, name,
-            "a writable floppy can't be protected: add <readonly/> or "
-            "remove it");
-        return;
     }
     if (strcmp(dev, "lun") == 0) {
         say(ctx, true, disk, name,
             "device='lun' passes SCSI commands through, which can't be "
             "repeated: say device='disk'");
     }
-    if (!kmr_xml_prop(kmr_xml_child(disk, "target"), "bus", bus, sizeof(bus))) {
-        /* libvirt guesses from the name, as we do */
-        char target[VALUE_MAX];
-
-        kmr_xml_prop(kmr_xml_child(disk, "target"), "dev", target,
-                     sizeof(target));
-        snprintf(bus, sizeof(bus), "%s",
-                 strncmp(target, "vd", 2) == 0   ? "virtio"
-                 : strncmp(target, "hd", 2) == 0 ? "ide"
-                 : strncmp(target, "sd", 2) == 0 ? "scsi"
-                                                 : "unknown");
-    }
-    if (strcmp(bus, "virtio") != 0) {
-        say(ctx, true, disk, name,
-            "a writable disk on bus '%s' can't be protected yet: say "
-            "bus='virtio' (and dev='vdX') or add <readonly/>",
-            bus);
-    }
     check_disk_driver(ctx, disk, name);
     check_disk_source(ctx, disk, name);
 }
 
-/* Where the engine knows some models only (its migration/kemari-devices.c). */
-static const struct {
-    const char *element, *when, *when_is; /* only if this attribute is that */
-    const char *child, *attr; /* where the model stands; child may be NULL */
-    const char *known[6];     /* first: what to say instead */
-    bool required;            /* libvirt's default is none of them */
-} models[] = {
-    { "interface",
-      NULL,
-      NULL,
-      "model",
-      "type",
-      { "virtio", "virtio-transitional", "virtio-non-transitional" },
-      true },
-    { "memballoon", NULL, NULL, NULL, "model", { "none" }, true },
-    { "video", NULL, NULL, "model", "type", { "vga", "bochs", "none" }, true },
-    { "input", NULL, NULL, NULL, "bus", { "usb", "ps2" }, false },
-    { "console", NULL, NULL, "target", "type", { "serial" }, false },
-    { "channel", NULL, NULL, "target", "type", { "guestfwd" }, false },
-    { "panic", NULL, NULL, NULL, "model", { "isa", "pvpanic" }, false },
-    { "controller",
-      NULL,
-      NULL,
-      NULL,
-      "type",
-      { "pci", "usb", "ide", "sata", "fdc", "isa" },
-      false },
-    { "controller",
-      "type",
-      "usb",
-      NULL,
-      "model",
-      { "qemu-xhci", "piix3-uhci", "piix4-uhci", "none" },
-      false },
-};
-
-static void check_models(struct ctx *ctx, const xmlNode *node)
+/* What the device table says of the device that the element leads to. */
+static void check_type(struct ctx *ctx, const xmlNode *node)
 {
-    const char *element = (const char *)node->name;
+    struct kmr_devxml device;
+    char text[KMR_DEVICE_TEXT_MAX];
 
-    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-        const xmlNode *at = node;
-        char value[VALUE_MAX];
-        bool ok = false;
-
-        if (!kmr_xml_is(node, models[i].element) ||
-            (models[i].when &&
-             !kmr_xml_prop_is(node, models[i].when, models[i].when_is))) {
-            continue;
-        }
-        if (models[i].child) {
-            at = kmr_xml_child(node, models[i].child);
-        }
-        if (!kmr_xml_prop(at, models[i].attr, value, sizeof(value))) {
-            ok = !models[i].required;
-            snprintf(value, sizeof(value), "(none given)");
-        }
-        for (size_t k = 0; k < 6 && models[i].known[k]; k++) {
-            ok = ok || strcmp(value, models[i].known[k]) == 0;
-        }
-        if (!ok) {
-            say(ctx, true, at ? at : node, element,
-                "%s '%s' can't be protected yet: say %s='%s' or remove it",
-                models[i].attr, value, models[i].attr, models[i].known[0]);
-        }
+    if (!kmr_devxml_find(node, &device) || !device.type[0] ||
+        kmr_device_accepted(device.type, text, sizeof(text))) {
+        return;
     }
+    say(ctx, true, device.at, (const char *)node->name,
+        "%s %s is QEMU's %s%s%s%s", device.attr, device.value, text,
+        device.hint ? " (here: " : "", device.hint ? device.hint : "",
+        device.hint ? ")" : "");
 }
 
 static void check_interface(struct ctx *ctx, const xmlNode *nic)
@@ -252,7 +206,7 @@ static void check_interface(struct ctx *ctx, const xmlNode *nic)
             "type='user': its connections end at a takeover; use a bridge "
             "where the guest serves others");
     }
-    check_models(ctx, nic);
+    check_type(ctx, nic);
     is_virtio = kmr_xml_prop(kmr_xml_child(nic, "model"), "type", value,
                              sizeof(value)) &&
                 strncmp(value, "virtio", 6) == 0;
@@ -270,7 +224,8 @@ static void check_interface(struct ctx *ctx, const xmlNode *nic)
     }
 }
 
-/* Devices whose mere presence is an error, and why. */
+/* Elements whose mere presence is an error, and why: what they lead to depends
+ * on the host, or is in no emulator that qemu-patches/build makes. */
 static const struct {
     const char *element;
     const char *why;
@@ -280,21 +235,11 @@ static const struct {
                   "remove it" },
     { "filesystem", "a shared directory is changed without being held: put "
                     "the data on a virtio disk" },
-    { "shmem", "memory shared with others is changed without being held: "
-               "remove it" },
     { "tpm", "a TPM's state can't be held: remove it" },
     { "vsock", "vhost-vsock talks to this host only and bypasses QEMU: "
                "remove it" },
-    { "memory", "memory hot-plug can't be protected: give all of it in "
-                "<memory>" },
     { "smartcard", "a smart card's state can't be copied: remove it" },
-    { "crypto", "a crypto device's state can't be copied: remove it" },
-    { "iommu", "an IOMMU can't be protected yet: remove it" },
     { "nvram", "a writable NVRAM can't be held: remove it" },
-    { "rng", "virtio-rng can't be protected yet: remove it" },
-    { "sound", "a sound card can't be protected yet: remove it" },
-    { "watchdog", "a watchdog device can't be protected yet: remove it" },
-    { "hub", "a USB hub can't be protected yet: remove it" },
 };
 
 static void check_device(struct ctx *ctx, const xmlNode *node)
@@ -311,7 +256,7 @@ static void check_device(struct ctx *ctx, const xmlNode *node)
         say(ctx, true, driver, "controller",
             "iothread= can't be protected yet: remove the attribute");
     } else {
-        check_models(ctx, node);
+        check_type(ctx, node);
     }
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (kmr_xml_is(node, refused[i].element)) {
@@ -336,6 +281,24 @@ static void check_firmware(struct ctx *ctx, const xmlNode *root)
             "os",
             "UEFI's variable store (pflash) is written by the guest and "
             "can't be held: use BIOS, or a read-only stateless loader");
+    }
+}
+
+/* Features that are devices, too. */
+static void check_features(struct ctx *ctx, const xmlNode *features)
+{
+    const xmlNode *hyperv = kmr_xml_child(features, "hyperv");
+    const xmlNode *const nodes[] = { kmr_xml_child(features, "vmcoreinfo"),
+                                     kmr_xml_child(hyperv, "synic") };
+    static const char *const types[] = { "vmcoreinfo", "hyperv-synic" };
+    char text[KMR_DEVICE_TEXT_MAX];
+
+    for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+        if (nodes[i] && !kmr_xml_prop_is(nodes[i], "state", "off") &&
+            !kmr_device_accepted(types[i], text, sizeof(text))) {
+            say(ctx, true, nodes[i], "features", "<%s> is QEMU's %s",
+                (const char *)nodes[i]->name, text);
+        }
     }
 }
 
@@ -381,11 +344,7 @@ static void check_limits(struct ctx *ctx, const struct kmr_domxml *dom,
         say(ctx, true, node, "launchSecurity",
             "encrypted guest memory can't be copied: remove it");
     }
-    node = kmr_xml_child(kmr_xml_child(root, "features"), "vmcoreinfo");
-    if (node) {
-        say(ctx, true, node, "features",
-            "<vmcoreinfo> can't be protected yet: remove it");
-    }
+    check_features(ctx, kmr_xml_child(root, "features"));
     node = kmr_xml_child(root, "cpu");
     if (kmr_xml_prop_is(node, "mode", "host-passthrough") ||
         kmr_xml_prop_is(node, "mode", "host-model")) {

@@ -4,7 +4,8 @@
 
 EXTRA_DIST += tests/unit/libvirt-sandbox tests/unit/test_virt.sh \
 	tests/unit/test_fencewatch.sh tests/unit/test_cpg.sh \
-	tests/unit/test_kemarictl.sh
+	tests/unit/test_kemarictl.sh tests/unit/test_devices.sh
+TESTS += tests/unit/test_devices.sh
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libkmrio.a
@@ -25,6 +26,12 @@ check_PROGRAMS += tests/unit/test_child
 tests_unit_test_child_SOURCES = tests/unit/test_child.c tests/unit/loop_help.h
 tests_unit_test_child_CFLAGS = $(io_test_cflags)
 tests_unit_test_child_LDADD = $(io_test_libs)
+
+check_PROGRAMS += tests/unit/test_devices
+tests_unit_test_devices_SOURCES = tests/unit/test_devices.c
+tests_unit_test_devices_CFLAGS = $(io_test_cflags)
+tests_unit_test_devices_LDADD = $(io_test_libs)
+TESTS += tests/unit/test_devices
 
 check_PROGRAMS += tests/unit/test_domxml
 tests_unit_test_domxml_SOURCES = tests/unit/test_domxml.c tests/unit/loop_help.h

@@ -301,7 +301,14 @@ static void test_check_disks(void **state)
     good_device(DISK("", "type='raw' cache='directsync' io='native'"));
     good_device(DISK("", "type='raw'"));
     good_device("<disk device='cdrom'><target dev='hda' bus='ide'/></disk>");
-    good_device("<disk><target dev='hda' bus='ide'/><readonly/></disk>");
+    good_device("<disk device='cdrom'><target dev='sda' bus='sata'/></disk>");
+    good_device("<disk><target dev='vdb'/><readonly/></disk>");
+    bad_device("<disk><target dev='hda' bus='ide'/><readonly/></disk>",
+               "[disk hda]", "ide-hd: ");
+    bad_device("<disk device='cdrom'><target dev='sda' bus='scsi'/></disk>",
+               "[disk sda]", "scsi-cd: not tried with Kemari yet: use ide-cd");
+    bad_device("<disk device='lun'><target dev='sda' bus='scsi'/></disk>",
+               "[disk sda]", "SG_IO");
     bad_device(DISK("", "type='qcow2'"), "[disk vda]", "convert");
     bad_device(DISK("", "type='raw' cache='writeback'"), "[disk vda]",
                "cache='none'");
@@ -309,10 +316,12 @@ static void test_check_disks(void **state)
     bad_device(DISK("", "type='raw' io='io_uring'"), "[disk vda]", "native");
     bad_device(DISK("", "type='raw' iothread='1'"), "[disk vda]", "iothread=");
     bad_device("<disk><target dev='sda' bus='usb'/></disk>", "[disk sda]",
-               "'usb'");
-    bad_device("<disk><target dev='hda'/></disk>", "[disk hda]", "'ide'");
+               "usb-storage: ");
+    bad_device("<disk><target dev='hda'/></disk>", "[disk hda]",
+               "bus ide is QEMU's ide-hd: can't be protected: its writes "
+               "can't be held: use virtio-blk-pci (here: bus='virtio'");
     bad_device("<disk><target dev='sda' bus='scsi'/></disk>", "[disk sda]",
-               "'scsi'");
+               "scsi-hd: ");
     bad_device("<disk device='floppy'><target dev='fda'/></disk>", "[disk fda]",
                "floppy");
     bad_device("<disk type='nvme'><target dev='vda'/></disk>", "[disk vda]",
@@ -366,15 +375,43 @@ static void test_check_others(void **state)
     bad_device("<video><model type='qxl'/></video>", "[video]", "'vga'");
     bad_device("<graphics type='vnc'/>", "[graphics]", "vga");
     bad_device("<channel><target type='virtio'/></channel>", "[channel]",
-               "'virtio'");
-    bad_device("<controller type='virtio-serial'/>", "[controller]", "");
+               "virtserialport");
+    bad_device("<controller type='virtio-serial'/>", "[controller]",
+               "virtio-serial-pci: ");
+    bad_device("<controller type='scsi' model='virtio-scsi'/>", "[controller]",
+               "virtio-scsi-pci: ");
+    bad_device("<controller type='pci' model='pcie-switch-upstream-port'>"
+               "<model name='x3130-upstream'/></controller>",
+               "[controller]", "name x3130-upstream is QEMU's x3130-upstream:");
+    bad_device("<controller type='new'/>", "[controller]",
+               "type new is QEMU's new: this version of Kemari does not");
+    bad_device("<input type='tablet' bus='virtio'/>", "[input]",
+               "virtio-tablet-pci: not tried with Kemari yet: use usb-tablet "
+               "(here: bus='usb')");
+    bad_device("<input type='x' bus='xen'/>", "[input]", "does not know");
+    bad_device("<panic model='hyperv'/>", "[panic]", "does not know");
+    bad_device("<video><model type='bochs'/></video>", "[video]",
+               "bochs-display: not tried");
+    bad_device("<serial type='pty'><target type='pci-serial'/></serial>",
+               "[serial]", "use isa-serial");
+    bad_device("<memory model='nvdimm'/>", "[memory]", "nvdimm: ");
+    bad_device("<shmem name='a'><model type='ivshmem-doorbell'/></shmem>",
+               "[shmem]", "ivshmem-doorbell: ");
+    bad_device("<sound model='virtio'/>", "[sound]",
+               "virtio-sound-pci: can't be protected: QEMU can't save");
     bad_device("<controller type='usb' model='ehci'/>", "[controller]",
                "qemu-xhci");
     good_device("<controller type='usb' model='qemu-xhci'/>"
                 "<controller type='pci' model='pcie-root'/>"
                 "<input type='tablet' bus='usb'/><serial type='pty'/>"
                 "<console type='pty'><target type='serial'/></console>"
-                "<panic model='isa'/>");
+                "<panic model='isa'/><panic model='pvpanic'/><panic/>"
+                "<controller type='pci' model='pcie-root-port'>"
+                "<model name='ioh3420'/></controller>"
+                "<controller type='sata'/><controller type='ide'/>"
+                "<controller type='pci' model='dmi-to-pci-bridge'/>"
+                "<input type='keyboard' bus='ps2'/><input type='mouse'/>"
+                "<parallel type='null'/><video><model type='none'/></video>");
     bad_device("<controller type='scsi'><driver iothread='1'/></controller>",
                "[controller]", "iothread");
     assert_int_equal(check(HEAD "<vcpu>3</vcpu><devices/></domain>"), 1);
@@ -383,6 +420,13 @@ static void test_check_others(void **state)
                                 "</domain>"),
                      1);
     assert_int_equal(check(HEAD "<vcpu>2</vcpu><devices/></domain>"), 0);
+    assert_int_equal(check("<domain type='qemu'><name>a</name>"
+                           "<memory>1</memory><features><acpi/><vmcoreinfo/>"
+                           "<hyperv><synic state='on'/><vapic state='on'/>"
+                           "</hyperv></features><devices/></domain>"),
+                     2);
+    has(findings, "<vmcoreinfo> is QEMU's vmcoreinfo: not tried");
+    has(findings, "<synic> is QEMU's hyperv-synic: not tried");
     assert_int_equal(check(HEAD "<iothreads>1</iothreads><devices/>"
                                 "</domain>"),
                      1);
