@@ -12,7 +12,8 @@ import time
 import uuid
 
 BAD_WORDS = re.compile(
-    r"EARLY|LOST|TWICE|CLOCK went|I/O error|MEMORY page|TABLE damaged|FAILED|"
+    r"EARLY|LOST|TWICE|CLOCK went|I/O error|MEMORY page|PORT |TABLE damaged|"
+    r"FAILED|"
     r"Kernel panic|BUG:|Oops|blocked for more than|soft lockup|rcu_sched")
 
 
@@ -35,6 +36,8 @@ class Machine:
         with open(os.path.join(folder, name + ".stderr"), "w") as stderr:
             self.process = subprocess.Popen(
                 arguments + ["-serial", "file:" + self.console,
+                             # for the guest's load=port
+                             "-serial", "null",
                              "-qmp", f"unix:{path},server=on,wait=off"],
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         self._socket = self._connect(path)

@@ -148,6 +148,18 @@ class Client:
         report["exit"] = self.process.returncode
         return report
 
+    def clock_offset_us(self, begin_us, end_us):
+        """The guest's CLOCK_MONOTONIC less ours, by the reply between these
+        moments that took the shortest way; None without replies."""
+        best = None
+        with open(self._log) as file:
+            for line in file:
+                words = line.split()
+                if begin_us <= int(words[0]) < end_us:
+                    offset = int(words[3]) - int(words[0])
+                    best = offset if best is None else max(best, offset)
+        return best
+
     def blackout_ms(self, at_us):
         done = subprocess.run(
             [self._program, "blackout", "--log", self._log,
@@ -161,8 +173,9 @@ class Client:
 class Stage:
     """Everything that the runs share."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, accel="tcg"):
         self.folder = folder
+        self.accel = accel
         self.emulator = find_emulator()
         self.guest = find_guest()
         self.client_program = find_client(folder)
@@ -179,7 +192,7 @@ class Stage:
                 f"witness.port={PORT} witness.disk=/dev/vda {words}")
         arguments = [
             self.emulator, "-nodefaults", "-display", "none",
-            "-machine", f"{board},accel=tcg", "-smp", str(vcpus),
+            "-machine", board, "-accel", self.accel, "-smp", str(vcpus),
             "-m", str(MEMORY_MIB),
             "-kernel", os.path.join(self.guest, "vmlinuz"),
             "-initrd", os.path.join(self.guest, "initrd"), "-append", line,

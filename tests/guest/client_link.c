@@ -261,8 +261,8 @@ static void take_written(struct client *client, struct connection *link,
                 reply->seq, link->ledger[reply->seq], now);
     }
     if (client->log_file) {
-        fprintf(client->log_file, "%lu %lu %u\n", now, reply->seq,
-                link->number);
+        fprintf(client->log_file, "%lu %lu %u %lu\n", now, reply->seq,
+                link->number, reply->mono_ns / 1000);
     }
 }
 

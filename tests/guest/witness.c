@@ -358,6 +358,8 @@ static void parse_word(struct wit_config *config, const char *word)
         memcpy(config->disk, text, sizeof(text));
     } else if (sscanf(word, "witness.port=%u", &config->port) == 1 ||
                sscanf(word, "witness.load=mem:%u", &config->load_mib) == 1 ||
+               sscanf(word, "witness.load=port:%u", &config->port_load) == 1 ||
+               sscanf(word, "witness.clocks=%u", &config->clocks) == 1 ||
                sscanf(word, "witness.writers=%u", &config->writers) == 1) {
         return;
     } else if (strncmp(word, "witness.", 8) == 0) {
@@ -438,6 +440,8 @@ int main(int argc, char **argv)
         step = "background load";
         ret = config.load_mib ? wit_load_start(config.load_mib) : 0;
         ret = ret ? ret : wit_disk_start_writers(config.writers);
+        ret = ret || !config.port_load ? ret : wit_port_start();
+        ret = ret || !config.clocks ? ret : wit_clock_start();
     }
     if (ret == 0 && is_init && wit_power_start() < 0) {
         wit_say("no power button: who stops the guest has to kill it");

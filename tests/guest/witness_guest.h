@@ -18,6 +18,8 @@ struct wit_config {
     char disk[WIT_NAME_MAX];
     unsigned load_mib; /* 0: none */
     unsigned writers;
+    unsigned clocks;
+    unsigned port_load;
 };
 
 /* Counters of the whole guest; wit_lock protects them. */
@@ -65,5 +67,11 @@ int wit_power_start(void);
 
 /* witness_load.c */
 int wit_load_start(unsigned mib);
+
+/* witness_port.c: needs a second serial port. */
+int wit_port_start(void);
+
+/* witness_clock.c */
+int wit_clock_start(void);
 
 #endif

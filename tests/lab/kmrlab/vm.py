@@ -75,20 +75,19 @@ def net_arguments(node, port_name):
     return words
 
 
-def arguments(node, disk, env_file, port_name):
-    chosen = base.settings()
+def machine(name, cpu, vcpus, folder, disk, env_file, log, words):
+    """What every such QEMU has. FOLDER: kernel() made it; LOG: the console's;
+    WORDS: for the kernel."""
     return [
-        QEMU, '-name', node, '-no-user-config', '-nodefaults',
+        QEMU, '-name', name, '-no-user-config', '-nodefaults',
         '-display', 'none', '-machine', 'q35', '-accel', 'tcg',
-        '-cpu', chosen['vm_cpu'], '-smp', '2', '-m', '1536',
-        '-kernel', chosen['kernel'] + '/vmlinuz',
-        '-initrd', chosen['kernel'] + '/initrd',
-        '-append', f'console=ttyS0 quiet mitigations=off panic=0 '
+        '-cpu', cpu, '-smp', str(vcpus), '-m', '1536',
+        '-kernel', folder + '/vmlinuz', '-initrd', folder + '/initrd',
+        '-append', f'console=ttyS0 quiet mitigations=off {words} '
                    f'lab.env={env_file}',
         # it outlives a power cut: a panic is read there
-        '-chardev', f'file,id=console,path={console(node)},append=on',
+        '-chardev', f'file,id=console,path={log},append=on',
         '-serial', 'chardev:console',
-        '-qmp', f'unix:{qmp_path(node)},server=on,wait=off',
         # what was written is kept when the power is cut, what the node's
         # kernel had not yet written is lost: as with a disk
         '-drive', f'file={disk},if=none,id=disk,format=raw,cache=writeback',
@@ -97,8 +96,28 @@ def arguments(node, disk, env_file, port_name):
                   'multidevs=remap',
         '-device', 'virtio-9p-pci,fsdev=machine,mount_tag=machine',
         '-device', 'virtio-rng-pci',
+    ]
+
+
+def arguments(node, disk, env_file, port_name):
+    chosen = base.settings()
+    return machine(node, chosen['vm_cpu'], 2, chosen['kernel'], disk,
+                   env_file, console(node), 'panic=0') + [
+        '-qmp', f'unix:{qmp_path(node)},server=on,wait=off',
         '-device', 'i6300esb', '-action', 'watchdog=reset',
     ] + net_arguments(node, port_name)
+
+
+def make_disk(path):
+    with open(path + '.new', 'wb') as file:
+        file.truncate(4 << 30)
+    base.run(['mke2fs', '-q', '-F', '-t', 'ext4', path + '.new'])
+    os.rename(path + '.new', path)
+
+
+def write_environment(path, env):
+    base.write_atomically(path, ''.join(
+        f'{key}={shlex.quote(value)}\n' for key, value in env.items()))
 
 
 def start(node, env, switch, port_name):
@@ -108,12 +127,8 @@ def start(node, env, switch, port_name):
     os.makedirs(folder, exist_ok=True)
     disk = folder + '/disk'
     if not os.path.exists(disk):
-        with open(disk + '.new', 'wb') as file:
-            file.truncate(4 << 30)
-        base.run(['mke2fs', '-q', '-F', '-t', 'ext4', disk + '.new'])
-        os.rename(disk + '.new', disk)
-    base.write_atomically(folder + '/env', ''.join(
-        f'{key}={shlex.quote(value)}\n' for key, value in env.items()))
+        make_disk(disk)
+    write_environment(folder + '/env', env)
     child = base.start(node, switch + arguments(node, disk, folder + '/env',
                                                 port_name))
     threading.Thread(target=child.wait, daemon=True).start()
