@@ -44,6 +44,11 @@ void kmr_alone_consider_start(struct kmr_step *step, enum kmr_gate gate)
     const struct kmr_inst *owner = &pair->agreed.record.owner;
     const struct kmr_peer *peer = kmr_pair_peer(pair, owner->node);
 
+    if (pair->deadline_ms == 0) {
+        /* Asked for while the last QEMU was on its way out. */
+        kmr_step_within(step, KMR_ELSEWHERE_MS);
+        return;
+    }
     if (!kmr_step_expired(step)) {
         return;
     }

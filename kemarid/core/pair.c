@@ -410,7 +410,14 @@ static void consider_idle(struct kmr_step *step)
         kmr_step_order(step, KMR_ORDER_CREATE_PRIMARY, 0);
         return;
     }
-    if (!pair->promote || pair->claim != KMR_CLAIM_NONE) {
+    if (!pair->promote) {
+        pair->deadline_ms = 0;
+        return;
+    }
+    if (pair->claim != KMR_CLAIM_NONE) {
+        if (kmr_step_expired(step)) {
+            kmr_step_within(step, KMR_ELSEWHERE_MS); /* it is looked at then */
+        }
         return;
     }
     gate = kmr_claim_gate(pair, KMR_CLAIM_BOOT);

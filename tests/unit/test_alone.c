@@ -122,6 +122,26 @@ static void test_runs_elsewhere(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* The deadline of a start passes while its claim waits for answers: it is put
+ * off, and does not wake kemarid every 5 ms. */
+static void test_start_takes_long(void **state)
+{
+    struct kmr_event event = { .type = KMR_EVENT_START, .flag = true };
+    uint64_t when;
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim_step(&sim, 0, &event);
+    assert_int_equal(pair(0)->claim, KMR_CLAIM_BOOT);
+    event.type = KMR_EVENT_TICK;
+    for (unsigned i = 0; i < 10; i++) {
+        sim.now_ms += KMR_ELSEWHERE_MS;
+        sim_step(&sim, 0, &event);
+        when = kmr_pair_deadline(pair(0));
+        assert_true(when == 0 || when > sim.now_ms);
+    }
+}
+
 #define UP_TO_SYNCING                                            \
     "node1 SOLO -> INVITING (a standby is started on node2)\n"   \
     "node2 STOPPED -> STANDBY_STARTING (invited by node1)\n"     \
@@ -240,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_qemu_dies),
         cmocka_unit_test(test_node_dies),
         cmocka_unit_test(test_runs_elsewhere),
+        cmocka_unit_test(test_start_takes_long),
         cmocka_unit_test(test_migrate),
         cmocka_unit_test(test_migration_fails),
         cmocka_unit_test(test_migration_given_up),
