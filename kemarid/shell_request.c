@@ -140,7 +140,7 @@ static void on_timeout(void *data)
         kmr_shell_timer(request->shell, request->left_ms, request, on_timeout,
                         &request->timer);
         request->left_ms = 0;
-        if (request->vm->pair.handover_wanted) {
+        if (kmr_pair_demote_waits(&request->vm->pair)) {
             kmr_shell_step(request->vm, &event);
         }
         return;

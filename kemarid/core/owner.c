@@ -100,6 +100,10 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
     if (gate != KMR_GATE_OK) {
         char text[KMR_REASON_MAX] = "no handover: ";
 
+        if (pair->held == gate) {
+            return; /* said already */
+        }
+        pair->held = gate;
         kmr_text_add(text, sizeof(text), kmr_gate_text(gate));
         kmr_step_note(step, text);
         return;
@@ -202,6 +206,7 @@ static void consider_in_step(struct kmr_step *step)
     }
     if (kmr_inst_is(&pair->agreed.record.standby, pair->peer)) {
         if (pair->engine == KMR_ENGINE_PROTECTED) {
+            pair->retry_ms = 0;
             kmr_step_move(step, KMR_PHASE_PROTECTED,
                           "the record says paired: output is released");
         } else if (pair->order == KMR_ORDER_NONE && pair->retry_ms == 0) {
@@ -232,12 +237,16 @@ static void consider_protected(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
+    if (pair->retry_ms != 0 && step->event->now_ms >= pair->retry_ms) {
+        pair->retry_ms = 0;
+    }
     if (pair->agreed.record.standby.dead) {
         pair->retry_ms = 0;
         kmr_step_move(step, KMR_PHASE_HOLDING, "the standby died");
     } else if (kmr_alone_consider_standby(step)) {
         return;
-    } else if (pair->handover_wanted && pair->claim == KMR_CLAIM_NONE) {
+    } else if ((pair->handover_wanted || pair->demoted) &&
+               pair->retry_ms == 0 && pair->claim == KMR_CLAIM_NONE) {
         kmr_owner_hand_over(step, "demoted by Pacemaker");
     } else {
         consider_voters(step);

@@ -95,6 +95,7 @@ void kmr_owner_done(struct kmr_step *step)
     case KMR_ORDER_HANDOVER:
         if (pair->phase == KMR_PHASE_HANDING_OVER && !event->flag) {
             kmr_alone_migration_failed(step, event->reason);
+            pair->retry_ms = event->now_ms + KMR_BACKOFF_MIN_MS;
             kmr_step_move(step, KMR_PHASE_PROTECTED, event->reason);
             kmr_step_order(step, KMR_ORDER_QUERY, 0);
         }

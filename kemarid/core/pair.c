@@ -25,6 +25,13 @@ bool kmr_pair_owns(const struct kmr_pair *pair)
            !pair->agreed.record.owner.dead;
 }
 
+bool kmr_pair_demote_waits(const struct kmr_pair *pair)
+{
+    return pair->demoted && pair->phase != KMR_PHASE_HANDING_OVER &&
+           pair->phase != KMR_PHASE_HANDED_OVER &&
+           pair->phase != KMR_PHASE_SHUTTING_DOWN;
+}
+
 const struct kmr_peer *kmr_pair_peer(const struct kmr_pair *pair,
                                      const char *node)
 {
@@ -74,6 +81,7 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
     earliest(&when, pair->failure_ms);
     earliest(&when, kmr_consensus_deadline(&pair->agreed));
     if (pair->phase == KMR_PHASE_SOLO || pair->phase == KMR_PHASE_IN_STEP ||
+        pair->phase == KMR_PHASE_PROTECTED ||
         pair->phase == KMR_PHASE_HOLDING) {
         earliest(&when, pair->retry_ms);
     }
@@ -109,6 +117,7 @@ static void reaped(struct kmr_step *step)
     pair->engine_generation = 0;
     pair->engine = KMR_ENGINE_NONE;
     pair->handover_wanted = false;
+    pair->demoted = false;
     pair->takeover_asked = false;
     kmr_alone_migration_failed(step, reason);
     pair->order = KMR_ORDER_NONE;
@@ -128,6 +137,7 @@ static void action_stop(struct kmr_step *step)
 
     pair->want = KMR_WANT_STOPPED;
     pair->promote = false;
+    pair->demoted = false;
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
     if (pair->phase == KMR_PHASE_IDLE) {
         pair->instance[0] = '\0';
@@ -145,22 +155,14 @@ static void action_stop(struct kmr_step *step)
     }
 }
 
-static bool standby_is_possible(const struct kmr_pair *pair)
-{
-    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
-        if (pair->peers[i].present && pair->peers[i].started) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void action_demote(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
 
     pair->want = KMR_WANT_UNPROMOTED;
     pair->promote = false;
+    pair->demoted = step->event->flag &&
+                    (kmr_pair_owns(pair) || pair->phase == KMR_PHASE_ADOPTING);
     kmr_step_effect(step, KMR_EFFECT_PERSIST);
     if (!kmr_pair_owns(pair)) {
         if (pair->phase == KMR_PHASE_IDLE) {
@@ -170,15 +172,13 @@ static void action_demote(struct kmr_step *step)
     }
     if (!step->event->flag) {
         kmr_owner_shut_down(step, "demoted by Pacemaker, nobody promoted");
-    } else if (pair->phase == KMR_PHASE_PROTECTED) {
-        kmr_owner_hand_over(step, "demoted by Pacemaker");
-    } else if (pair->phase != KMR_PHASE_SOLO || standby_is_possible(pair)) {
-        /* When it is protected; or it is shut down when Pacemaker's patience
-         * ends: the shell sends another DEMOTE. */
-        pair->handover_wanted = true;
-    } else {
-        kmr_owner_shut_down(step, "demoted by Pacemaker without a standby");
     }
+    /*
+     * Else as soon as it is protected, and again where that fails. The node
+     * that it is for may be one that corosync has just lost, or that failed
+     * just now: the guest is not shut down for that. When half of Pacemaker's
+     * patience is over the shell sends another DEMOTE.
+     */
 }
 
 /*
@@ -286,6 +286,7 @@ static void act(struct kmr_step *step)
         pair->promote = !kmr_pair_owns(pair) && pair->failure_ms == 0;
         pair->handover_asked = false;
         pair->handover_wanted = false;
+        pair->demoted = false;
         pair->held = KMR_GATE_OK;
         kmr_step_effect(step, KMR_EFFECT_PERSIST);
         break;
@@ -436,6 +437,10 @@ static void consider(struct kmr_step *step)
     struct kmr_pair *pair = step->pair;
 
     consider_always(step);
+    if (!kmr_pair_owns(pair) && pair->phase != KMR_PHASE_ADOPTING &&
+        pair->phase != KMR_PHASE_HANDED_OVER) {
+        pair->demoted = false;
+    }
     if (pair->phase == KMR_PHASE_STOPPED) {
         return;
     }

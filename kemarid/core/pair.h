@@ -309,10 +309,11 @@ struct kmr_pair {
      * a solo record is no leave to release (R1). */
     bool proposed;
 
-    bool promote;                 /* asked for, not yet fulfilled */
-    bool handover_asked;          /* of the owner, once per promote */
-    bool loading;                 /* standby: the owner is dead, we load */
-    bool handover_wanted;         /* as soon as protected */
+    bool promote;         /* asked for, not yet fulfilled */
+    bool handover_asked;  /* of the owner, once per promote */
+    bool loading;         /* standby: the owner is dead, we load */
+    bool handover_wanted; /* as soon as protected, once */
+    bool demoted; /* another is to be promoted: handed over, until it is */
     bool takeover_asked;          /* of this standby, by an operator */
     bool leaving;                 /* this node gives up its vote */
     char down_id[KMR_UUID_MAX];   /* must be recorded as down, then dead */
@@ -342,6 +343,9 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair);
 
 /* The owner's QEMU is this node's and (as far as we know) runs. */
 bool kmr_pair_owns(const struct kmr_pair *pair);
+
+/* A demote in favour of another node waits until the pair is protected. */
+bool kmr_pair_demote_waits(const struct kmr_pair *pair);
 
 /* After LEAVE: nothing has to be decided any more before this kemarid ends. */
 bool kmr_pair_left(const struct kmr_pair *pair);

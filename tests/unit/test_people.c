@@ -146,6 +146,59 @@ static void test_demote_without_standby(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/*
+ * Nor where nobody who could be the standby is heard of: the other kemarids
+ * have ended, or corosync has lost their nodes for a moment.
+ */
+static void test_demote_where_nobody_is(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim.nodes[0].sync_fails = true;
+    sim_kill_qemu(&sim, 1);
+    sim_run(&sim, 100);
+    sim_kemarid_dies(&sim, 1);
+    sim_kemarid_dies(&sim, 2);
+    sim_run(&sim, 100);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    sim_event(&sim, 0, KMR_EVENT_DEMOTE, true);
+    sim_run(&sim, 5000);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    assert_true(kmr_pair_demote_waits(&sim.nodes[0].pair));
+    sim.nodes[0].sync_fails = false;
+    sim_kemarid_back(&sim, 1);
+    sim_run(&sim, 20000);
+    assert_true(strstr(sim.trace, "node1 PROTECTED -> HANDING_OVER"));
+    assert_true(kmr_pair_owns(&sim.nodes[1].pair));
+    assert_null(strstr(sim.trace, "SHUTTING_DOWN"));
+    assert_false(kmr_pair_demote_waits(&sim.nodes[0].pair));
+}
+
+/* A handover that fails is ordered again, as long as the demote waits. */
+static void test_demote_again(void **state)
+{
+    struct kmr_event event = { .type = KMR_EVENT_DONE,
+                               .order = KMR_ORDER_HANDOVER };
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim.nodes[0].mute = true;
+    sim_event(&sim, 0, KMR_EVENT_DEMOTE, true);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_HANDING_OVER);
+    assert_false(kmr_pair_demote_waits(&sim.nodes[0].pair));
+    sim.nodes[0].mute = false;
+    sim.nodes[0].waiting = KMR_ORDER_NONE;
+    event.tag = sim.nodes[0].pair.tag;
+    sim_step(&sim, 0, &event);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_PROTECTED);
+    assert_true(kmr_pair_demote_waits(&sim.nodes[0].pair));
+    sim_run(&sim, 5000);
+    assert_true(kmr_pair_owns(&sim.nodes[1].pair));
+    assert_null(strstr(sim.trace, "SHUTTING_DOWN"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -155,6 +208,8 @@ int main(void)
         cmocka_unit_test(test_force),
         cmocka_unit_test(test_no_force),
         cmocka_unit_test(test_demote_without_standby),
+        cmocka_unit_test(test_demote_where_nobody_is),
+        cmocka_unit_test(test_demote_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
