@@ -5,7 +5,8 @@ EXTRA_DIST += kemarid/devices.table kemarid/devices.awk
 BUILT_SOURCES += kemarid/devices_table.inc
 CLEANFILES += kemarid/devices_table.inc
 kemari_io_sources += kemarid/io/devices.c kemarid/io/devices.h \
-	kemarid/io/devxml.c kemarid/io/devxml.h
+	kemarid/io/devxml.c kemarid/io/devxml.h \
+	kemarid/io/qomwalk.c kemarid/io/qomwalk.h
 kemari_io_check_sources += kemarid/io/devices.c kemarid/io/devices.h \
 	kemarid/io/devxml.c kemarid/io/devxml.h
 

@@ -33,6 +33,7 @@ kemarid_kemarid_SOURCES = \
 	kemarid/main.c \
 	kemarid/shell.c kemarid/shell.h \
 	kemarid/shell_cluster.c \
+	kemarid/shell_devices.c \
 	kemarid/shell_engine.c \
 	kemarid/shell_fence.c kemarid/shell_fence.h \
 	kemarid/shell_fenced.c \

@@ -162,6 +162,7 @@ static void stop(struct kmr_shell *shell)
     kmr_cpg_stop(shell->cpg);
     for (unsigned i = 0; i < shell->vm_count; i++) {
         kmr_virt_worker_free(shell->vms[i]->worker);
+        kmr_vm_look_end(shell->vms[i]);
         kmr_pidwatch_stop(shell->vms[i]->watch);
         kmr_state_free(shell->vms[i]);
     }

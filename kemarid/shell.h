@@ -10,6 +10,7 @@
  *   shell_state.c     state files, and what may be said when they are written
  *   shell_vm.c        the domain and the process of a VM, libvirt's events
  *   shell_engine.c    orders to its engine
+ *   shell_devices.c   which devices a QEMU has, before it is protected
  *   shell_cluster.c   messages, membership, fencing
  *   shell_fence.c     another node is fenced, by its own kemarid
  *   shell_fenced.c    this node is fenced
@@ -76,6 +77,7 @@ struct kmr_vm {
     bool first_monitor; /* the next one is the first after an action */
     struct kmr_virt_worker *worker;
     struct kmr_sequence sequence;
+    struct kmr_qomwalk *walk; /* its devices are looked at */
     qb_loop_timer_handle tick, poll, grace, again, publish;
     uint64_t publish_since_ms; /* something is to be published */
     uint64_t tick_ms;
@@ -133,6 +135,7 @@ struct kmr_transition {
     char reason[KMR_REASON_MAX];
 };
 
+struct kmr_qomwalk;
 struct kmr_request; /* an agent's action that is not answered yet */
 struct kmr_shell_fence;
 
@@ -210,6 +213,15 @@ void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_poll(void *data);
 bool kmr_vm_is_ours(const struct kmr_vm *vm, const char *instance);
 void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now);
+/* What `kmr_vm_invite` is for, when the devices are accepted. */
+void kmr_vm_invite_now(struct kmr_vm *vm);
+
+/* ---- shell_devices.c ---- */
+/* Looks at the devices of its QEMU, then invites; or tells the core which one
+ * is refused, as if the candidate had refused. */
+void kmr_vm_look(struct kmr_vm *vm);
+/* Its QEMU has ended: no answer will come. */
+void kmr_vm_look_end(struct kmr_vm *vm);
 
 /* ---- shell_vm.c ---- */
 /* An order's end becomes an event. */

@@ -281,11 +281,14 @@ static void on_xml(const struct kmr_virt_reply *reply, void *user)
 
 void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect)
 {
-    int err;
-
     kmr_text_set(vm->invite_node, sizeof(vm->invite_node), effect->node);
     kmr_text_set(vm->invite_id, sizeof(vm->invite_id), effect->id);
-    err =
+    kmr_vm_look(vm);
+}
+
+void kmr_vm_invite_now(struct kmr_vm *vm)
+{
+    int err =
         kmr_vm_give(vm, KMR_VIRT_OP_GET_XML, NULL, false, KMR_ORDER_MS, on_xml);
     if (err) {
         qb_log(LOG_ERR, "pair %s: can't ask libvirt: %s", vm->pair.vm,

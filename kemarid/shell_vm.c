@@ -88,6 +88,7 @@ void kmr_vm_forget(struct kmr_vm *vm)
     kmr_virt_worker_free(vm->worker);
     vm->worker = NULL;
     vm->sequence.busy = false;
+    kmr_vm_look_end(vm);
 }
 
 static void on_grace(void *data)

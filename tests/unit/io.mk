@@ -33,6 +33,12 @@ tests_unit_test_devices_CFLAGS = $(io_test_cflags)
 tests_unit_test_devices_LDADD = $(io_test_libs)
 TESTS += tests/unit/test_devices
 
+check_PROGRAMS += tests/unit/test_qomwalk
+tests_unit_test_qomwalk_SOURCES = tests/unit/test_qomwalk.c
+tests_unit_test_qomwalk_CFLAGS = $(io_test_cflags)
+tests_unit_test_qomwalk_LDADD = $(io_test_libs)
+TESTS += tests/unit/test_qomwalk
+
 check_PROGRAMS += tests/unit/test_domxml
 tests_unit_test_domxml_SOURCES = tests/unit/test_domxml.c tests/unit/loop_help.h
 tests_unit_test_domxml_CFLAGS = $(io_test_cflags)
