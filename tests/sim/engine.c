@@ -318,6 +318,10 @@ void sim_order(struct sim *sim, unsigned n, const struct kmr_effect *effect)
                        : luck < 4 ? ANSWER_LOST
                        : luck < 6 ? HANGS
                                   : WELL;
+    if (sim->faults.handover_fails && effect->order == KMR_ORDER_HANDOVER) {
+        sim->faults.handover_fails = false;
+        command->outcome = FAILS;
+    }
     if (effect->durable) {
         command->waits = true;
         command->at_ms = sim->now_ms + 30000;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * explore --depth D [--nodes N] [--trace N]: from the protected state, every
+ * explore --depth D [--nodes N] [--kind alone]: from the protected state, every
  * sequence of D choices out of a small alphabet: let the next thing happen,
  * let all happen until it is calm, or do harm. No chance: each delay is the
  * shortest. A world that was seen before (all of it, by a 64-bit sum) is not
@@ -43,6 +43,7 @@ static struct {
     unsigned n;
 } path[DEPTH_MAX];
 static unsigned depth = 3, nodes = 3;
+static enum sim_world kind = SIM_PAIR;
 static uint64_t *seen;
 static uint64_t visited, known, leaves, steps;
 
@@ -246,7 +247,7 @@ static bool go(unsigned at)
 
 static bool protect(struct sim *sim)
 {
-    sim_init(sim, nodes, 1);
+    sim_init(sim, nodes, 1, kind);
     sim->fixed = true;
     for (unsigned s = 0; s < 60; s++) {
         if (!sim_run(sim, 1000)) {
@@ -298,15 +299,17 @@ int main(int argc, char **argv)
             depth = (unsigned)atoi(argv[++i]);
         } else if (i + 1 < argc && strcmp(argv[i], "--nodes") == 0) {
             nodes = (unsigned)atoi(argv[++i]);
+        } else if (i + 1 < argc && strcmp(argv[i], "--kind") == 0) {
+            kind = sim_world_of(argv[++i]);
         } else {
             break;
         }
     }
     if (depth < 1 || depth > DEPTH_MAX || nodes < 2 || nodes > SIM_NODES ||
-        (i < argc && argv[i][0] == '-')) {
+        kind == SIM_WORLDS || (i < argc && argv[i][0] == '-')) {
         fprintf(stderr,
                 "usage: %s [--depth 1..%u] [--nodes 2..%u] "
-                "[CHOICE...]\n",
+                "[--kind alone] [CHOICE...]\n",
                 argv[0], DEPTH_MAX, SIM_NODES);
         return 2;
     }

@@ -5,12 +5,22 @@
 
 /* What goes wrong in a random run, and how all of it ends. */
 
+/* A voter may just be leaving, without anybody knowing that it is decided. */
+static bool may_be_leaving(const struct sim_node *node, unsigned nodes)
+{
+    return node->has_file && node->disk.accepted.round != 0 &&
+           kmr_record_voters(&node->disk.value) < nodes;
+}
+
 /* Everybody else has a vote and says so: one file may be lost. */
 static bool others_vote(const struct sim *sim, unsigned n)
 {
     for (unsigned m = 0; m < sim->nodes; m++) {
         const struct kmr_consensus *agreed = &sim->node[m].pair.agreed;
 
+        if (may_be_leaving(&sim->node[m], sim->nodes)) {
+            return false;
+        }
         if (m != n && (!sim->node[m].kemarid || !sim->node[m].has_file ||
                        agreed->record.generation == 0 ||
                        agreed->record.generation != sim->newest ||
@@ -52,6 +62,15 @@ static void heal_cluster(struct sim *sim)
     sim_links_changed(sim, false);
 }
 
+/* corosync loses a node for a moment. */
+static void blink(struct sim *sim, unsigned n)
+{
+    memset(sim->cluster, 0, sizeof(sim->cluster));
+    sim->cluster[n] = 1;
+    sim_reform(sim);
+    heal_cluster(sim);
+}
+
 static void cut_repl(struct sim *sim)
 {
     for (unsigned n = 0; n < sim->nodes; n++) {
@@ -68,6 +87,10 @@ void sim_fault(struct sim *sim)
 
     sim->faults.at_ms =
         sim->now_ms + 1 + sim_random(sim, 2 * sim->faults.mean_ms);
+    if (sim->world != SIM_PAIR && sim_chance(sim, 8)) {
+        blink(sim, n);
+        return;
+    }
     switch (sim_random(sim, 16)) {
     case 0:
     case 1:
@@ -129,6 +152,7 @@ void sim_heal(struct sim *sim)
 {
     sim_say(sim, "---- no more faults");
     sim->faults.quiet = true;
+    sim->faults.quiet_ms = sim->now_ms;
     heal_cluster(sim);
     memset(sim->repl, 0, sizeof(sim->repl));
     sim->op.disabled = false;
@@ -145,22 +169,39 @@ void sim_heal(struct sim *sim)
     }
 }
 
+static bool runs(const struct sim *sim, unsigned n)
+{
+    const struct sim_inst *inst =
+        sim->node[n].qemu >= 0 ? &sim->insts[sim->node[n].qemu] : NULL;
+
+    return inst && inst->guest &&
+           (!inst->hold || inst->state == KMR_ENGINE_PROTECTED);
+}
+
+/* Of a VM alone: it runs where Pacemaker thinks, and nothing is to be done. */
+static bool is_known(const struct sim *sim)
+{
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        if (sim->op.failed[n] || (sim->node[n].qemu >= 0) != runs(sim, n) ||
+            (sim->op.role[n] == SIM_STARTED) != runs(sim, n)) {
+            return false;
+        }
+    }
+    return sim->op.leg == 0 && !sim_is_busy(sim);
+}
+
 bool sim_is_well(const struct sim *sim, bool protected)
 {
     unsigned running = 0;
 
     for (unsigned n = 0; n < sim->nodes; n++) {
         const struct sim_node *node = &sim->node[n];
-        const struct sim_inst *inst =
-            node->qemu >= 0 ? &sim->insts[node->qemu] : NULL;
 
-        if (!inst || !inst->guest ||
-            (inst->hold && inst->state != KMR_ENGINE_PROTECTED)) {
-            continue;
+        if (runs(sim, n)) {
+            running += !protected || sim->world == SIM_ALONE ||
+                       (node->pair.phase == KMR_PHASE_PROTECTED &&
+                        node->pair.agreed.record.mode == KMR_MODE_PAIRED);
         }
-        running +=
-            !protected || (node->pair.phase == KMR_PHASE_PROTECTED &&
-                           node->pair.agreed.record.mode == KMR_MODE_PAIRED);
     }
-    return running == 1;
+    return running == 1 && (sim->world != SIM_ALONE || is_known(sim));
 }

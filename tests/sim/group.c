@@ -225,6 +225,7 @@ void sim_reform(struct sim *sim)
         }
         sim_say(sim, "%s corosync: members %x", sim->node[n].name, mask);
         sim->node[n].corosync = mask;
+        sim->node[n].alone &= (mask & (mask - 1)) == 0;
         if (sim->node[n].kemarid) {
             tell(sim, n, SIM_QUORUM, mask);
             tell(sim, n, SIM_MEMBERS, kemarids(sim, mask));
@@ -399,6 +400,7 @@ void sim_deliver_msg(struct sim *sim, unsigned n, int index)
         memcpy(event.id, msg->id, sizeof(event.id));
         memcpy(event.peer, msg->peer, sizeof(event.peer));
         event.generation = msg->generation;
+        event.flag = msg->flag;
         kmr_text_set(event.reason, sizeof(event.reason),
                      kmr_event_text(msg->type));
     }

@@ -2,7 +2,8 @@
 # The simulator over kemarid/core; see tests/sim/README.md.
 sim_sources = tests/sim/sim.h tests/sim/world.c tests/sim/node.c \
 	tests/sim/group.c tests/sim/engine.c tests/sim/stream.c \
-	tests/sim/operator.c tests/sim/faults.c tests/sim/rules.c \
+	tests/sim/operator.c tests/sim/action.c tests/sim/alone.c \
+	tests/sim/faults.c tests/sim/rules.c \
 	$(kemari_core_sources)
 check_PROGRAMS += tests/sim/random tests/sim/explore
 tests_sim_random_SOURCES = tests/sim/random.c $(sim_sources)

@@ -30,6 +30,7 @@ static void snapshot(const struct sim_node *node, struct sim_disk *ret)
     }
     ret->boot = node->boot;
     ret->want = node->pair.want;
+    ret->alone = node->pair.alone;
     if (kmr_phase_has_qemu(node->pair.phase)) {
         memcpy(ret->instance, node->pair.instance, sizeof(ret->instance));
     }
@@ -103,6 +104,10 @@ static void state_write(struct sim *sim, unsigned n)
     struct sim_node *node = &sim->node[n];
     struct sim_disk now;
 
+    if (kmr_phase_has_qemu(node->pair.phase)) {
+        node->pid_want = node->pair.want;
+        node->pid_alone = node->pair.alone;
+    }
     snapshot(node, &now);
     if (node->changed || memcmp(&now, &node->handed, sizeof(now)) != 0) {
         node->handed = now;
@@ -136,6 +141,7 @@ static int event_msg(struct sim *sim, enum kmr_event_type type,
     it->type = type;
     it->to = SIM_NODES;
     it->generation = effect->generation;
+    it->flag = effect->moving;
     memcpy(it->id, effect->id, sizeof(it->id));
     memcpy(it->peer, effect->peer, sizeof(it->peer));
     return msg;
@@ -262,7 +268,7 @@ void sim_step(struct sim *sim, unsigned n, struct kmr_event *event)
     if (node->leave_ms != 0 && kmr_pair_left(&node->pair)) {
         node->leave_ms = sim->now_ms;
     }
-    sim_check_step(sim, n, &effects);
+    sim_check_step(sim, n, event, &effects);
 }
 
 void sim_event(struct sim *sim, unsigned n, enum kmr_event_type type, bool flag)
@@ -365,6 +371,7 @@ static void load(struct sim *sim, unsigned n)
     if (node->has_file && disk->boot == node->boot) {
         memcpy(node->pair.down_id, disk->down_id, sizeof(disk->down_id));
         node->pair.want = disk->want;
+        node->pair.alone = disk->alone;
         node->pair.phase =
             disk->want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
         inst = sim_inst_index(sim, disk->instance);
@@ -372,6 +379,13 @@ static void load(struct sim *sim, unsigned n)
     }
     if (node->qemu >= 0) {
         inst = node->qemu; /* /run/kemari and its process tell */
+        if (sim->world != SIM_PAIR) {
+            node->pair.want = node->pid_want;
+            node->pair.alone = node->pid_alone;
+            node->pair.phase = node->pid_want == KMR_WANT_STOPPED
+                                   ? KMR_PHASE_STOPPED
+                                   : KMR_PHASE_IDLE;
+        }
     }
     if (inst < 0 || (!sim->insts[inst].exists && pid)) {
         return;
@@ -402,6 +416,7 @@ void sim_kemarid_start(struct sim *sim, unsigned n)
     }
     sim_say(sim, "%s kemarid starts", node->name);
     node->kemarid = true;
+    node->lives++;
     node->wait_ms = 0;
     kmr_pair_init(&node->pair, "vm0", node->name, node->boot);
     memset(node->views, 0, sizeof(node->views));
@@ -465,6 +480,7 @@ void sim_power_on(struct sim *sim, unsigned n)
     node->mute = false;
     sim_say(sim, "%s boots", node->name);
     node->corosync = (uint8_t)(1u << n);
+    node->alone = sim->world == SIM_ALONE && sim->nodes == 2;
     node->back_ms = sim->now_ms + sim_delay(sim, 10, 2000);
     sim_links_changed(sim, false);
     sim_repl_changed(sim);

@@ -6,10 +6,13 @@
 /*
  * Pacemaker, as sane as it is: it acts where there is quorum, fences what it
  * lost before it promotes anybody, promotes where the score is highest, one
- * action at a time. And people, who now and then want something else.
+ * action at a time. In a hasty world it elects a DC now and then, which begins
+ * with scores that are old or not there, and does not wait for what the one
+ * before has begun on another node. And people, who want something else.
  */
 
-#define PATIENCE_MS 100000u
+#define SIGHT_OLD 1
+#define SIGHT_NONE 2
 
 static unsigned ones(uint8_t mask)
 {
@@ -40,7 +43,7 @@ static uint8_t acting(struct sim *sim)
     for (unsigned i = 0; i < sim->nodes; i++) {
         unsigned n = (from + i) % sim->nodes;
 
-        if (quorate(sim, n)) {
+        if (quorate(sim, n) && !sim->node[n].alone) {
             return sim->node[n].corosync;
         }
     }
@@ -49,7 +52,7 @@ static uint8_t acting(struct sim *sim)
 
 /* ---- fencing ---- */
 
-static void fence(struct sim *sim, unsigned n, uint8_t part)
+void sim_fence(struct sim *sim, unsigned n, uint8_t part)
 {
     struct sim_operator *op = &sim->op;
 
@@ -76,9 +79,8 @@ static void fence_done(struct sim *sim, unsigned n, uint8_t part)
     }
     sim_power_off(sim, n);
     op->role[n] = SIM_STOPPED;
-    if (op->target == n) {
-        op->action = SIM_IDLE;
-    }
+    op->unclean[n] = op->failed[n] = false;
+    op->run[n].action = SIM_IDLE;
     sim->node[n].boot_ms = sim->now_ms + sim_delay(sim, 5000, 40000);
     for (unsigned m = 0; m < sim->nodes; m++) {
         struct sim_later it = {
@@ -103,9 +105,12 @@ static bool fencing(struct sim *sim, uint8_t part)
         if (op->fence_ms[n] != 0 && sim->now_ms >= op->fence_ms[n]) {
             fence_done(sim, n, part);
         }
+        if (in(part, n) && sim->world == SIM_ALONE && sim->node[n].power) {
+            op->unclean[n] = true;
+        }
         if (part != 0 && !in(part, n)) {
-            if (op->role[n] != SIM_STOPPED) {
-                fence(sim, n, part);
+            if (op->role[n] != SIM_STOPPED || op->unclean[n]) {
+                sim_fence(sim, n, part);
             } else if (!sim->node[n].power && sim->node[n].boot_ms == 0) {
                 sim->node[n].boot_ms =
                     sim->now_ms + sim_delay(sim, 5000, 40000);
@@ -116,108 +121,36 @@ static bool fencing(struct sim *sim, uint8_t part)
     return busy;
 }
 
-/* ---- one action at a time ---- */
+/* ---- what should be ---- */
 
-static void begin(struct sim *sim, enum sim_action action, unsigned n,
-                  bool other)
-{
-    static const enum kmr_event_type events[] = {
-        [SIM_START] = KMR_EVENT_START,
-        [SIM_STOP] = KMR_EVENT_STOP,
-        [SIM_PROMOTE] = KMR_EVENT_PROMOTE,
-        [SIM_DEMOTE] = KMR_EVENT_DEMOTE,
-    };
-
-    if (!sim->node[n].kemarid) {
-        return; /* again when it is back */
-    }
-    sim_say(sim, "Pacemaker: %s %s", kmr_event_text(events[action]),
-            sim->node[n].name);
-    sim->op.action = action;
-    sim->op.target = n;
-    sim->op.since_ms = sim->now_ms;
-    sim_event(sim, n, events[action], other);
-}
-
-static void ended(struct sim *sim, int code)
+void sim_ended(struct sim *sim, enum sim_action action, unsigned n, int code)
 {
     struct sim_operator *op = &sim->op;
-    enum sim_action action = op->action;
 
-    op->action = SIM_IDLE;
-    op->wrong[op->target] = 0;
+    op->wrong[n] = 0;
+    if (sim->world == SIM_ALONE) {
+        sim_alone_ended(sim, action, n, code);
+        return;
+    }
     switch (action) {
     case SIM_IDLE:
+    case SIM_MIGRATE:
+    case SIM_ARRIVE:
         break;
     case SIM_START:
     case SIM_DEMOTE:
-        op->role[op->target] = SIM_STARTED;
+        op->role[n] = SIM_STARTED;
         break;
     case SIM_STOP:
-        op->role[op->target] = SIM_STOPPED;
+        op->role[n] = SIM_STOPPED;
         break;
     case SIM_PROMOTE:
-        op->role[op->target] = SIM_PROMOTED;
+        op->role[n] = SIM_PROMOTED;
         if (code != 0) {
-            begin(sim, SIM_STOP, op->target, false);
+            sim_begin(sim, SIM_STOP, n, false);
         }
         break;
     }
-}
-
-static void check_action(struct sim *sim, uint8_t part)
-{
-    struct sim_operator *op = &sim->op;
-    const struct kmr_pair *pair = &sim->node[op->target].pair;
-    char reason[KMR_REASON_MAX];
-    int code = KMR_OCF_PENDING;
-
-    if (!in(part, op->target)) {
-        op->action = SIM_IDLE;
-        return;
-    }
-    if (sim->node[op->target].kemarid) {
-        switch (op->action) {
-        case SIM_IDLE:
-            return;
-        case SIM_START:
-            code = kmr_answer_start(pair, reason);
-            break;
-        case SIM_STOP:
-            code = kmr_answer_stop(pair, reason);
-            break;
-        case SIM_PROMOTE:
-            code = kmr_answer_promote(pair, reason);
-            break;
-        case SIM_DEMOTE:
-            code = kmr_answer_demote(pair, reason);
-            break;
-        }
-    }
-    if (code != KMR_OCF_PENDING) {
-        ended(sim, code);
-    } else if (sim->now_ms > op->since_ms + PATIENCE_MS) {
-        sim_say(sim, "Pacemaker has no more patience with %s",
-                sim->node[op->target].name);
-        if (op->action == SIM_STOP || !sim->node[op->target].kemarid) {
-            op->action = SIM_IDLE;
-            fence(sim, op->target, part);
-        } else {
-            begin(sim, SIM_STOP, op->target, false);
-        }
-    }
-}
-
-/* ---- what should be ---- */
-
-static int promoted(const struct sim *sim)
-{
-    for (unsigned n = 0; n < sim->nodes; n++) {
-        if (sim->op.role[n] == SIM_PROMOTED) {
-            return (int)n;
-        }
-    }
-    return -1;
 }
 
 static int32_t score(const struct sim *sim, uint8_t part, unsigned n)
@@ -227,7 +160,72 @@ static int32_t score(const struct sim *sim, uint8_t part, unsigned n)
         sim->now_ms < sim->op.ban_ms[n]) {
         return KMR_SCORE_NONE;
     }
+    if (sim->op.sight[n] != 0) {
+        return sim->op.sight[n] == SIGHT_OLD ? sim->op.old[n] : KMR_SCORE_NONE;
+    }
     return kmr_answer_score(&sim->node[n].pair);
+}
+
+/* A new DC: what it knows of the scores is what attrd happens to have. */
+static void elections(struct sim *sim, uint8_t part)
+{
+    struct sim_operator *op = &sim->op;
+    bool changed = op->part != part;
+
+    op->part = part;
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        int32_t its = kmr_answer_score(&sim->node[n].pair);
+
+        if (op->sight[n] == 0 && sim_chance(sim, its > 0 ? 10 : 1)) {
+            op->old[n] = its;
+        }
+    }
+    if (sim->now_ms >= op->election_ms || sim->faults.quiet) {
+        op->election_ms = 0;
+        memset(op->sight, 0, sizeof(op->sight));
+    }
+    if (!sim->faults.quiet && sim_chance(sim, changed ? 50 : 5)) {
+        sim_say(sim, "Pacemaker elects a DC");
+        op->election_ms = sim->now_ms + sim_delay(sim, 100, 1500);
+        for (unsigned n = 0; n < sim->nodes; n++) {
+            op->sight[n] = (uint8_t)sim_random(sim, 3);
+        }
+    }
+    if (op->election_ms != 0) {
+        op->at_ms = sim->now_ms + sim_delay(sim, 20, 250);
+    }
+}
+
+/* Two of them: the worse one goes, and nobody is to be promoted. */
+static bool one_too_many(struct sim *sim, uint8_t part)
+{
+    int first = -1;
+
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        if (sim->op.role[n] != SIM_PROMOTED || !in(part, n)) {
+            continue;
+        }
+        if (first >= 0) {
+            sim_begin(sim, SIM_DEMOTE,
+                      score(sim, part, n) > score(sim, part, (unsigned)first)
+                          ? (unsigned)first
+                          : n,
+                      false);
+            return true;
+        }
+        first = (int)n;
+    }
+    return false;
+}
+
+static int promoted(const struct sim *sim)
+{
+    for (unsigned n = 0; n < sim->nodes; n++) {
+        if (sim->op.role[n] == SIM_PROMOTED) {
+            return (int)n;
+        }
+    }
+    return -1;
 }
 
 static bool monitor(struct sim *sim, unsigned n)
@@ -247,7 +245,7 @@ static bool monitor(struct sim *sim, unsigned n)
     } else if (++op->wrong[n] >= 4) {
         sim_say(sim, "Pacemaker: monitor of %s says %d (%s)", sim->node[n].name,
                 code, reason);
-        begin(sim, SIM_STOP, n, false);
+        sim_begin(sim, SIM_STOP, n, false);
         return true;
     }
     return false;
@@ -259,6 +257,10 @@ static void people(struct sim *sim, uint8_t part)
     unsigned n = sim_random(sim, sim->nodes);
 
     if (!in(part, n) || !sim->node[n].kemarid) {
+        return;
+    }
+    if (sim->world == SIM_ALONE && sim_chance(sim, 20)) {
+        sim_alone_probe(sim, part);
         return;
     }
     switch (sim_random(sim, 12)) {
@@ -296,21 +298,27 @@ static void decide(struct sim *sim, uint8_t part)
 
     for (unsigned n = 0; n < sim->nodes; n++) {
         if (in(part, n) && op->role[n] != SIM_STOPPED &&
-            (op->disabled || op->standby[n]) &&
+            op->run[n].action == SIM_IDLE && (op->disabled || op->standby[n]) &&
             ((int)n == now || now < 0 || !op->disabled)) {
-            begin(sim, SIM_STOP, n, false);
+            sim_begin(sim, SIM_STOP, n, false);
             return;
         }
     }
     for (unsigned n = 0; n < sim->nodes; n++) {
+        if (op->run[n].action != SIM_IDLE) {
+            continue;
+        }
         if (in(part, n) && op->role[n] == SIM_STOPPED && !op->disabled &&
             !op->standby[n] && sim->node[n].kemarid) {
-            begin(sim, SIM_START, n, false);
+            sim_begin(sim, SIM_START, n, false);
             return;
         }
         if (in(part, n) && monitor(sim, n)) {
             return;
         }
+    }
+    if (sim->world == SIM_HASTY && one_too_many(sim, part)) {
+        return;
     }
     for (unsigned n = 0; n < sim->nodes; n++) {
         int32_t its = score(sim, part, n);
@@ -323,9 +331,9 @@ static void decide(struct sim *sim, uint8_t part)
     if (now >= 0 && best != now &&
         (best >= 0 ? best_score > score(sim, part, (unsigned)now)
                    : sim->now_ms < op->ban_ms[now])) {
-        begin(sim, SIM_DEMOTE, (unsigned)now, best >= 0);
+        sim_begin(sim, SIM_DEMOTE, (unsigned)now, best >= 0);
     } else if (now < 0 && best >= 0) {
-        begin(sim, SIM_PROMOTE, (unsigned)best, false);
+        sim_begin(sim, SIM_PROMOTE, (unsigned)best, false);
     }
 }
 
@@ -349,8 +357,19 @@ void sim_operate(struct sim *sim)
     if (!sim->faults.quiet && sim_chance(sim, 3)) {
         people(sim, part);
     }
-    if (op->action != SIM_IDLE) {
-        check_action(sim, part);
+    if (sim->world == SIM_HASTY) {
+        elections(sim, part);
+    }
+    if (sim_is_busy(sim)) {
+        for (unsigned n = 0; n < sim->nodes; n++) {
+            sim_check_action(sim, n, part);
+        }
+        if (sim->world != SIM_ALONE && op->election_ms == 0) {
+            return;
+        }
+    }
+    if (sim->world == SIM_ALONE) {
+        sim_alone_decide(sim, part);
     } else {
         decide(sim, part);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * random --seed S --steps N [--nodes N] [--trace]: worlds with random faults,
- * one after another from seed S on, until N steps are done. Exit 1 and the
- * end of the trace when a rule was broken.
+ * random --seed S --steps N [--nodes N] [--kind K] [--trace]: worlds with
+ * random faults, one after another from seed S on, until N steps are done.
+ * Exit 1 and the end of the trace when a rule was broken. Without --kind every
+ * fourth world is of a VM alone, and every fourth has a hasty Pacemaker.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +17,15 @@
 #define PROTECTED_MS 1800000
 
 static struct sim sim;
+static enum sim_world kind = SIM_WORLDS;
+
+static enum sim_world world_of(uint64_t seed)
+{
+    static const enum sim_world usual[] = { SIM_PAIR, SIM_PAIR, SIM_ALONE,
+                                            SIM_HASTY };
+
+    return kind == SIM_WORLDS ? usual[seed % 4] : kind;
+}
 
 static bool until(bool protected, uint64_t ms)
 {
@@ -34,18 +44,87 @@ static bool until(bool protected, uint64_t ms)
     return false;
 }
 
+static int running(void)
+{
+    for (unsigned n = 0; n < sim.nodes; n++) {
+        if (sim.node[n].qemu >= 0 && sim.insts[sim.node[n].qemu].guest) {
+            return (int)n;
+        }
+    }
+    return -1;
+}
+
+/* Every kemarid is there for a while, and nothing is asked of any. */
+static bool idle(void)
+{
+    unsigned calm = 0;
+
+    for (unsigned s = 0; s < 300 && calm < 40 && sim_run(&sim, 1000); s++) {
+        calm = sim_is_busy(&sim) || !sim_is_well(&sim, true) ? 0 : calm + 1;
+        for (unsigned n = 0; n < sim.nodes; n++) {
+            calm = sim.node[n].kemarid && sim.node[n].pair.synced ? calm : 0;
+        }
+    }
+    return sim.failure[0] == '\0' && calm == 40;
+}
+
+/*
+ * One thing more, where nothing goes wrong but this: the guest has to go on,
+ * on another node where it was to move.
+ */
+static bool exam(void)
+{
+    int n = idle() ? running() : -1;
+    int inst = n < 0 ? -1 : sim.node[n].qemu;
+    unsigned what = sim_random(&sim, 3);
+    bool moves = true;
+
+    if (inst < 0) {
+        sim_fail(&sim, "rule 7: it is never calm");
+        return false;
+    }
+    sim_say(&sim, "---- exam %u", what);
+    sim.op.ban_ms[n] = sim.now_ms + WELL_MS;
+    if (sim.world == SIM_ALONE) {
+        if (what == 0) { /* Pacemaker knows nothing of it */
+            memset(sim.op.role, 0, sizeof(sim.op.role));
+            memset(sim.op.ban_ms, 0, sizeof(sim.op.ban_ms));
+            moves = false;
+        }
+    } else {
+        if (what == 0 && sim.insts[inst].link >= 0) {
+            sim_qemu_dies(&sim, sim.insts[inst].link, true);
+        }
+        sim.faults.handover_fails = what == 1;
+        sim_begin(&sim, SIM_DEMOTE, (unsigned)n, true);
+    }
+    for (unsigned s = 0; s < 300; s++) {
+        if (!sim_run(&sim, 1000)) {
+            return false;
+        }
+        n = running();
+        if (n >= 0 && (sim.node[n].qemu != inst) == moves &&
+            sim_goes_on_with(&sim, sim.node[n].qemu, inst) &&
+            sim_is_well(&sim, true)) {
+            return true;
+        }
+    }
+    sim_fail(&sim, "rule 7: the guest does not go on as it was asked to");
+    return false;
+}
+
 /* False: a rule was broken. */
 static bool episode(uint64_t seed, unsigned nodes)
 {
     static const uint32_t means[] = { 400, 1500, 5000, 20000 };
 
-    sim_init(&sim, nodes, seed);
+    sim_init(&sim, nodes, seed, world_of(seed));
     if (nodes == 0) {
         static const unsigned usual[] = { 2, 3, 3, 3, 4, 5 };
 
         sim.nodes = 0;
         nodes = usual[sim_random(&sim, 6)];
-        sim_init(&sim, nodes, seed);
+        sim_init(&sim, nodes, seed, world_of(seed));
         sim_random(&sim, 6);
     }
     sim.op.freezes = sim_chance(&sim, 50);
@@ -63,7 +142,8 @@ static bool episode(uint64_t seed, unsigned nodes)
         return false;
     }
     sim_heal(&sim);
-    return until(false, WELL_MS) && until(true, PROTECTED_MS);
+    return until(false, WELL_MS) && until(true, PROTECTED_MS) &&
+           (sim.world == SIM_PAIR || exam());
 }
 
 static uint64_t number(const char *text)
@@ -89,10 +169,13 @@ int main(int argc, char **argv)
             steps = number(argv[++i]);
         } else if (i + 1 < argc && strcmp(argv[i], "--nodes") == 0) {
             nodes = (unsigned)number(argv[++i]);
+        } else if (i + 1 < argc && strcmp(argv[i], "--kind") == 0 &&
+                   sim_world_of(argv[i + 1]) != SIM_WORLDS) {
+            kind = sim_world_of(argv[++i]);
         } else {
             fprintf(stderr,
                     "usage: %s [--seed S] [--steps N] [--nodes 2..5] "
-                    "[--trace] [--keep-on]\n",
+                    "[--kind pair|alone|hasty] [--trace] [--keep-on]\n",
                     argv[0]);
             return 2;
         }
@@ -111,9 +194,9 @@ int main(int argc, char **argv)
                 sim_print_trace();
                 sim_print_world(&sim);
                 printf("seed %" PRIu64 ", step %" PRIu64 ": %s\nagain: %s "
-                       "--seed %" PRIu64 " --steps 1%s%s\n",
+                       "--seed %" PRIu64 " --steps 1 --kind %s%s%s\n",
                        seed, sim.steps, sim.failure, argv[0], seed,
-                       nodes ? " --nodes " : "",
+                       sim_world_text(sim.world), nodes ? " --nodes " : "",
                        nodes == 2   ? "2"
                        : nodes == 3 ? "3"
                        : nodes == 4 ? "4"

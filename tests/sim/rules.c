@@ -97,13 +97,84 @@ static void check_dead(struct sim *sim, unsigned n, const struct kmr_inst *inst)
     }
 }
 
-void sim_check_step(struct sim *sim, unsigned n, const struct kmr_effects *did)
+/*
+ * Rule 9: a guest ends because it wants to, because it was to be stopped, or
+ * because it was to be demoted and nobody promoted.
+ */
+static void check_end(struct sim *sim, unsigned n,
+                      const struct kmr_event *event,
+                      const struct kmr_effect *moved)
+{
+    const struct kmr_pair *pair = &sim->node[n].pair;
+    const struct kmr_record *record = &pair->agreed.record;
+
+    if (moved->to == KMR_PHASE_KILLING) {
+        if (!kmr_phase_is_owner(moved->from) ||
+            moved->from == KMR_PHASE_BOOTING ||
+            moved->from == KMR_PHASE_CLAIMED ||
+            moved->from == KMR_PHASE_TAKING_OVER ||
+            moved->from == KMR_PHASE_SHUTTING_DOWN ||
+            !kmr_inst_is(&record->owner, pair->instance) ||
+            record->owner.dead || record->mode == KMR_MODE_DOWN) {
+            return;
+        }
+    } else if (moved->to != KMR_PHASE_SHUTTING_DOWN) {
+        return;
+    }
+    if (event->type != KMR_EVENT_STOP && event->type != KMR_EVENT_POWEROFF &&
+        (event->type != KMR_EVENT_DEMOTE || event->flag)) {
+        sim_fail(sim, "rule 9: %s ends its guest (%s, %s)", sim->node[n].name,
+                 kmr_event_text(event->type), moved->reason);
+    }
+}
+
+bool sim_goes_on_with(const struct sim *sim, int index, int from)
+{
+    const struct sim_inst *inst;
+
+    for (; index >= 0 && index != from; index = inst->parent) {
+        inst = &sim->insts[index];
+        if (!inst->ran) {
+            index = inst->peer; /* it has not resumed yet */
+            break;
+        }
+    }
+    return index == from;
+}
+
+/* Rule 10: what Pacemaker was told is true. */
+void sim_check_answer(struct sim *sim, enum sim_action action, unsigned n)
+{
+    const struct sim_operator *op = &sim->op;
+    const struct sim_node *node = &sim->node[n];
+    int owner = sim_inst_index(sim, node->pair.agreed.record.owner.id);
+
+    if (action == SIM_STOP && node->qemu >= 0) {
+        sim_fail(sim, "rule 10: stopped, and i%u runs on %s",
+                 sim->insts[node->qemu].id, node->name);
+    } else if (op->leg != 0 && op->moved >= 0 &&
+               (action == SIM_MIGRATE ||
+                (action == SIM_ARRIVE && node->qemu >= 0)) &&
+               (owner == op->moved ||
+                !sim_goes_on_with(sim, owner, op->moved))) {
+        sim_fail(sim, "rule 10: migrated, and i%u is not what i%u was",
+                 sim->insts[owner].id, sim->insts[op->moved].id);
+    }
+}
+
+void sim_check_step(struct sim *sim, unsigned n, const struct kmr_event *event,
+                    const struct kmr_effects *did)
 {
     struct sim_node *node = &sim->node[n];
     const struct kmr_record *record = &node->pair.agreed.record;
 
     if (did->count > KMR_EFFECTS_MAX) {
         sim_fail(sim, "rule 6: %s: %u effects", node->name, did->count);
+    }
+    for (unsigned i = 0; i < did->count && i < KMR_EFFECTS_MAX; i++) {
+        if (did->list[i].type == KMR_EFFECT_MOVED) {
+            check_end(sim, n, event, &did->list[i]);
+        }
     }
     if (record->generation != node->checked) {
         if (record->generation < node->checked) {

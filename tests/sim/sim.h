@@ -14,6 +14,8 @@
  *   engine.c    libvirt and QEMU: processes and orders
  *   stream.c    a guest that counts, and its checkpoints
  *   operator.c  Pacemaker and people
+ *   action.c    one action of the agent on one node
+ *   alone.c     Pacemaker, where the VM has no `promotable`
  *   faults.c    what goes wrong in a random run
  *   rules.c     what must never be
  */
@@ -34,6 +36,18 @@
 #define SIM_INSTS 512 /* QEMUs that ever were */
 #define SIM_GENERATIONS 2048
 #define SIM_IDS 65536 /* UUIDs that were made */
+
+/* What kind of a world it is. */
+#define SIM_KINDS(X)                                                   \
+    X(PAIR, "pair")   /* a promotable VM, a Pacemaker in its senses */ \
+    X(ALONE, "alone") /* a VM without `promotable`, which migrates */  \
+    X(HASTY, "hasty") /* promotable; elections one after another */
+enum sim_world {
+#define X(name, text) SIM_##name,
+    SIM_KINDS(X)
+#undef X
+        SIM_WORLDS
+};
 
 /* ---- QEMU ---- */
 
@@ -89,6 +103,7 @@ struct sim_msg {
     enum kmr_event_type type;
     uint64_t generation;
     char id[KMR_UUID_MAX], peer[KMR_UUID_MAX];
+    bool flag;
     /* STATUS */
     enum kmr_phase phase;
     enum kmr_want want;
@@ -139,6 +154,7 @@ struct sim_disk {
     enum kmr_want want;
     char instance[KMR_UUID_MAX], down_id[KMR_UUID_MAX];
     bool pid; /* its process is known */
+    bool alone;
 };
 
 /* What the shell knows of another node. */
@@ -166,6 +182,7 @@ struct sim_node {
     uint64_t boot_ms, back_ms; /* it boots, its kemarid starts; 0: not */
     uint64_t wait_ms; /* a QEMU that was being started may still come */
     uint8_t corosync; /* the membership that it is in */
+    bool alone;       /* wait_for_all: no other was seen since its boot */
     struct kmr_pair pair;
     /* the shell */
     struct sim_view views[SIM_NODES];
@@ -175,6 +192,10 @@ struct sim_node {
     uint64_t status_ms, poll_ms, tick_ms;
     unsigned ticks; /* in the second that began at ... */
     uint64_t ticks_since_ms;
+    unsigned lives; /* of its kemarid */
+    /* /run/kemari/VM.pid, while a QEMU is there */
+    enum kmr_want pid_want;
+    bool pid_alone;
     /* the state file */
     bool has_file;
     struct sim_disk disk, handed, next;
@@ -207,7 +228,24 @@ struct sim_node {
 /* ---- Pacemaker ---- */
 
 enum sim_role { SIM_STOPPED, SIM_STARTED, SIM_PROMOTED };
-enum sim_action { SIM_IDLE, SIM_START, SIM_STOP, SIM_PROMOTE, SIM_DEMOTE };
+enum sim_action {
+    SIM_IDLE,
+    SIM_START,
+    SIM_STOP,
+    SIM_PROMOTE,
+    SIM_DEMOTE,
+    SIM_MIGRATE, /* migrate_to */
+    SIM_ARRIVE   /* migrate_from */
+};
+
+/* An action that is under way on a node. */
+struct sim_run {
+    enum sim_action action;
+    bool other; /* DEMOTE: another node is to be promoted */
+    uint64_t since_ms, end_ms, half_ms;
+    unsigned life;            /* of the kemarid that was asked; 0: not yet */
+    char owner[KMR_UUID_MAX]; /* MIGRATE: that was there */
+};
 
 struct sim_operator {
     uint64_t at_ms;
@@ -216,19 +254,28 @@ struct sim_operator {
     uint64_t fence_ms[SIM_NODES]; /* it is being fenced, done then; 0 */
     uint8_t fencers[SIM_NODES];
     uint64_t ban_ms[SIM_NODES];
-    enum sim_action action;
-    unsigned target;
-    uint64_t since_ms;
+    struct sim_run run[SIM_NODES];
     bool disabled, freezes;
     uint8_t wrong[SIM_NODES]; /* monitors in a row */
+    /* ALONE: a migration, and what has to be stopped for its failures */
+    unsigned source, target, leg; /* 0: none; 1: migrate_to; 2: migrate_from */
+    int moved;                    /* the instance; -1 */
+    bool failed[SIM_NODES];
+    /* HASTY: until then the scores that it goes by are old, or none */
+    uint64_t election_ms;
+    uint8_t part;
+    uint8_t sight[SIM_NODES];
+    int32_t old[SIM_NODES];
 };
 
 struct sim_faults {
-    bool quiet; /* none any more */
+    bool quiet;        /* none any more ... */
+    uint64_t quiet_ms; /* ... since */
     uint64_t at_ms;
     uint32_t mean_ms;
     bool paxos; /* the agreement's messages are lost, doubled, delayed */
-    bool files; /* state files are lost, or come back old */
+    bool handover_fails; /* once */
+    bool files;          /* state files are lost, or come back old */
     bool slow_disk;
 };
 
@@ -241,6 +288,7 @@ struct sim_decided {
 struct sim {
     uint64_t now_ms, seed, chance, steps;
     unsigned nodes;
+    enum sim_world world;
     bool fixed; /* no chance: each delay is the shortest */
     char failure[256];
     /* links: who is in the same part */
@@ -264,7 +312,11 @@ struct sim {
 };
 
 /* ---- world.c ---- */
-void sim_init(struct sim *sim, unsigned nodes, uint64_t seed);
+void sim_init(struct sim *sim, unsigned nodes, uint64_t seed,
+              enum sim_world world);
+/* SIM_WORLDS: there is no such kind. */
+enum sim_world sim_world_of(const char *text);
+const char *sim_world_text(enum sim_world world);
 /* The next thing happens. False: nothing ever will. */
 bool sim_next(struct sim *sim);
 /* Everything up to then. False: a rule was broken. */
@@ -336,7 +388,22 @@ void sim_release_up_to(struct sim *sim, int inst, uint32_t number);
 uint64_t sim_inst_next(const struct sim *sim, const struct sim_inst *inst);
 void sim_inst_due(struct sim *sim, int index);
 
+/* ---- action.c ---- */
+void sim_begin(struct sim *sim, enum sim_action action, unsigned n, bool other);
+/* Is it done? Whoever is Pacemaker hears that by sim_ended(). */
+void sim_check_action(struct sim *sim, unsigned n, uint8_t part);
+bool sim_is_busy(const struct sim *sim);
+#define SIM_NO_PATIENCE (-2) /* a code: time is up */
+
+/* ---- alone.c ---- */
+void sim_alone_decide(struct sim *sim, uint8_t part);
+void sim_alone_ended(struct sim *sim, enum sim_action action, unsigned n,
+                     int code);
+void sim_alone_probe(struct sim *sim, uint8_t part);
+
 /* ---- operator.c, faults.c ---- */
+void sim_ended(struct sim *sim, enum sim_action action, unsigned n, int code);
+void sim_fence(struct sim *sim, unsigned n, uint8_t part);
 void sim_operate(struct sim *sim);
 void sim_fault(struct sim *sim);
 /* No faults any more: all that is broken is repaired. */
@@ -344,8 +411,13 @@ void sim_heal(struct sim *sim);
 bool sim_is_well(const struct sim *sim, bool protected);
 
 /* ---- rules.c ---- */
-void sim_check_step(struct sim *sim, unsigned n, const struct kmr_effects *did);
+void sim_check_step(struct sim *sim, unsigned n, const struct kmr_event *event,
+                    const struct kmr_effects *did);
+/* Pacemaker was told that it is so. */
+void sim_check_answer(struct sim *sim, enum sim_action action, unsigned n);
 void sim_check_create(struct sim *sim, int inst, bool primary);
+/* Does the guest of `index` go on with that of `from`? */
+bool sim_goes_on_with(const struct sim *sim, int index, int from);
 void sim_check_alone(struct sim *sim, int inst);
 void sim_check_resume(struct sim *sim, int inst);
 void sim_check_release(struct sim *sim, int inst, const char *what);

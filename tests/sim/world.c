@@ -370,7 +370,29 @@ bool sim_run(struct sim *sim, uint64_t ms)
     return false;
 }
 
-void sim_init(struct sim *sim, unsigned nodes, uint64_t seed)
+static const char *const worlds[] = {
+#define X(name, text) text,
+    SIM_KINDS(X)
+#undef X
+};
+
+const char *sim_world_text(enum sim_world world)
+{
+    return worlds[world];
+}
+
+enum sim_world sim_world_of(const char *text)
+{
+    unsigned world = 0;
+
+    while (world < SIM_WORLDS && strcmp(worlds[world], text) != 0) {
+        world++;
+    }
+    return (enum sim_world)world;
+}
+
+void sim_init(struct sim *sim, unsigned nodes, uint64_t seed,
+              enum sim_world world)
 {
     memset(sim, 0, sizeof(*sim));
     line_count = 0;
@@ -381,6 +403,8 @@ void sim_init(struct sim *sim, unsigned nodes, uint64_t seed)
         sim_random(sim, 2);
     }
     sim->nodes = nodes;
+    sim->world = world;
+    sim->op.moved = -1;
     sim->visible = -1;
     for (unsigned n = 0; n < nodes; n++) {
         struct sim_node *node = &sim->node[n];
