@@ -158,7 +158,8 @@ void sim_check_answer(struct sim *sim, enum sim_action action, unsigned n)
                (owner == op->moved ||
                 !sim_goes_on_with(sim, owner, op->moved))) {
         sim_fail(sim, "rule 10: migrated, and i%u is not what i%u was",
-                 sim->insts[owner].id, sim->insts[op->moved].id);
+                 sim_uuid_number(node->pair.agreed.record.owner.id),
+                 sim->insts[op->moved].id);
     }
 }
 
