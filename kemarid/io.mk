@@ -19,6 +19,8 @@ kemari_io_sources = \
 	kemarid/io/post.h \
 	kemarid/io/qmp.c \
 	kemarid/io/qmp.h \
+	kemarid/io/taps.c \
+	kemarid/io/taps.h \
 	kemarid/io/virt.c \
 	kemarid/io/virt.h \
 	kemarid/io/virt_priv.h \

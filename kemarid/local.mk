@@ -37,6 +37,7 @@ kemarid_kemarid_SOURCES = \
 	kemarid/shell_engine.c \
 	kemarid/shell_fence.c kemarid/shell_fence.h \
 	kemarid/shell_fenced.c \
+	kemarid/shell_input.c \
 	kemarid/shell_request.c \
 	kemarid/shell_state.c \
 	kemarid/shell_status.c \

@@ -164,6 +164,7 @@ static void stop(struct kmr_shell *shell)
         kmr_virt_worker_free(shell->vms[i]->worker);
         kmr_vm_look_end(shell->vms[i]);
         kmr_pidwatch_stop(shell->vms[i]->watch);
+        kmr_input_free(shell->vms[i]);
         kmr_state_free(shell->vms[i]);
     }
     kmr_virt_stop(shell->virt);

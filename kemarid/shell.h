@@ -14,6 +14,7 @@
  *   shell_cluster.c   messages, membership, fencing
  *   shell_fence.c     another node is fenced, by its own kemarid
  *   shell_fenced.c    this node is fenced
+ *   shell_input.c     frames that no QEMU reads
  *   shell_request.c   kemarictl and the agent
  *   shell_status.c    what is shown
  */
@@ -35,6 +36,7 @@
 #include "io/qmp.h"
 #include "io/quorum.h"
 #include "io/statefile.h"
+#include "io/taps.h"
 #include "io/virt.h"
 
 #define KMR_VMS_MAX 256
@@ -51,6 +53,7 @@
  * If even more: the standby resumes a guest that then powers itself off. */
 #define KMR_GRACE_MS 2u
 #define KMR_IGNORED_MS 60000u /* between two lines of ignored messages */
+#define KMR_INPUT_MS 1000u    /* until the network knows a guest's new place */
 #define KMR_LEAVE_MS 2000u    /* for the votes to be given up */
 #define KMR_FENCE_MS 60000u   /* a node may leave so long after its fencing */
 #define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
@@ -87,6 +90,10 @@ struct kmr_vm {
     struct kmr_proc proc;
     struct kmr_pidwatch *watch;
     bool creating, killing, powered_off;
+    struct kmr_taps *taps;      /* of our QEMU; NULL: not shared */
+    struct kmr_taps *dead_taps; /* of the one before, until `late` */
+    qb_loop_timer_handle late;
+    enum kmr_engine input_engine; /* as the taps were told last */
     /* its start waits until the state file names it: that ticket, 0 if it
      * isn't handed over yet */
     bool create_waits;
@@ -273,6 +280,14 @@ void kmr_shell_fence_quit(struct kmr_shell *shell, struct kmr_node *node);
 void kmr_shell_fence_lost(struct kmr_shell *shell);
 /* After each step of a pair: was that the last QEMU? */
 void kmr_shell_fence_check(struct kmr_shell *shell);
+
+/* ---- shell_input.c ---- */
+void kmr_input_watch(struct kmr_vm *vm); /* its QEMU has a process */
+void kmr_input_engine(struct kmr_vm *vm, enum kmr_engine engine);
+void kmr_input_dead(struct kmr_vm *vm);      /* its process is dead */
+void kmr_input_make_room(struct kmr_vm *vm); /* another one will start */
+void kmr_input_got(struct kmr_vm *vm, const struct kmr_msg *msg);
+void kmr_input_free(struct kmr_vm *vm);
 
 /* ---- shell_request.c ---- */
 void kmr_shell_request(struct kmr_ipc_client *client, int argc,

@@ -380,11 +380,11 @@ static void got_invite(struct kmr_vm *vm, const struct kmr_msg *msg)
     event.flag = msg->moving;
     if (!kmr_phase_has_qemu(vm->pair.phase)) {
         free(vm->xml);
-        vm->xml = malloc(msg->xml_len + 1);
+        vm->xml = malloc(msg->blob_len + 1);
         if (vm->xml) {
-            memcpy(vm->xml, msg->xml, msg->xml_len);
-            vm->xml[msg->xml_len] = '\0';
-            vm->xml_len = msg->xml_len;
+            memcpy(vm->xml, msg->blob, msg->blob_len);
+            vm->xml[msg->blob_len] = '\0';
+            vm->xml_len = msg->blob_len;
         }
     }
     kmr_text_set(event.node, sizeof(event.node), msg->node);
@@ -440,6 +440,9 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
     case KMR_MSG_TAKEOVER:
         event.type = KMR_EVENT_TAKEOVER;
         break;
+    case KMR_MSG_INPUT:
+        kmr_input_got(vm, msg);
+        return;
     case KMR_MSG_EVENT:
         kmr_shell_remember(shell, msg);
         return;

@@ -43,6 +43,7 @@ void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
     kmr_text_set(event.peer, sizeof(event.peer), now->peer);
     kmr_text_set(event.reason, sizeof(event.reason), now->reason);
     kmr_shell_step(vm, &event);
+    kmr_input_engine(vm, event.engine);
 }
 
 static void on_queried(const struct kmr_virt_reply *reply, void *user)
@@ -274,8 +275,8 @@ static void on_xml(const struct kmr_virt_reply *reply, void *user)
     kmr_text_set(msg.target, sizeof(msg.target), vm->invite_node);
     kmr_text_set(msg.id, sizeof(msg.id), vm->invite_id);
     kmr_text_set(msg.peer, sizeof(msg.peer), vm->pair.instance);
-    msg.xml = reply->text;
-    msg.xml_len = (uint32_t)strlen(reply->text);
+    msg.blob = reply->text;
+    msg.blob_len = (uint32_t)strlen(reply->text);
     kmr_shell_send(vm->shell, &msg);
 }
 

@@ -65,6 +65,7 @@ static void reaped(struct kmr_vm *vm)
 
 void kmr_vm_forget(struct kmr_vm *vm)
 {
+    kmr_input_dead(vm);
     memset(&vm->proc, 0, sizeof(vm->proc));
     kmr_pidwatch_stop(vm->watch);
     vm->watch = NULL;
@@ -128,6 +129,7 @@ void kmr_vm_watch(struct kmr_vm *vm)
         qb_log(LOG_ERR, "pair %s: can't watch pid %d: %s", vm->pair.vm,
                (int)vm->proc.pid, strerror(-err));
     }
+    kmr_input_watch(vm);
     if (!vm->poll) {
         kmr_shell_timer(vm->shell, KMR_POLL_SYNC_MS, vm, kmr_vm_poll,
                         &vm->poll);
@@ -300,6 +302,7 @@ void kmr_vm_create(void *data)
     }
     err = derive(vm, &text, &error);
     if (!err) {
+        kmr_input_make_room(vm);
         vm->creating = true;
         err = kmr_vm_give(vm, KMR_VIRT_OP_CREATE, text, standby, KMR_CREATE_MS,
                           on_created);

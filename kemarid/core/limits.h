@@ -11,7 +11,7 @@
 #define KMR_LIMITS(X)                                                         \
     /* The stream broke, the owner's node is there: its kemarid may reap    \
      * it, or go solo, which saves a synchronisation. */ \
-    X(takeover, 20, 100, 10000)                                               \
+    X(takeover, 20, 40, 10000)                                                \
     /* A peer's QEMU is silent: its stream counts as broken. */               \
     X(lost, 100, 1000, 600000)                                                \
     /* the initial synchronisation */                                         \

@@ -332,7 +332,10 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         walk_name(walk, msg->target, sizeof(msg->target), false);
         walk_uuid(walk, msg->id, false);
         walk_uuid(walk, msg->peer, false);
-        walk_blob(walk, &msg->xml, &msg->xml_len, KMR_WIRE_XML_MAX);
+        walk_blob(walk, &msg->blob, &msg->blob_len, KMR_WIRE_XML_MAX);
+        break;
+    case KMR_MSG_INPUT:
+        walk_blob(walk, &msg->blob, &msg->blob_len, KMR_WIRE_INPUT_MAX);
         break;
     case KMR_MSG_READY:
         walk_uuid(walk, msg->id, false);

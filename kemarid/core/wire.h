@@ -21,24 +21,26 @@
 
 #define KMR_WIRE_MAGIC 0x4b4d5244u
 #define KMR_WIRE_VERSION 3
-#define KMR_WIRE_MAX (512u * 1024)     /* bytes of a message */
-#define KMR_WIRE_XML_MAX (384u * 1024) /* bytes of an XML */
-#define KMR_WIRE_PAIRS_MAX 32          /* pairs in one STATUS */
+#define KMR_WIRE_MAX (512u * 1024)      /* bytes of a message */
+#define KMR_WIRE_XML_MAX (384u * 1024)  /* bytes of an XML */
+#define KMR_WIRE_INPUT_MAX (64u * 1024) /* bytes of frames */
+#define KMR_WIRE_PAIRS_MAX 32           /* pairs in one STATUS */
 #define KMR_WIRE_HEADER 12
 
-#define KMR_MSGS(X)                                                \
-    X(STATUS, "status") /* pairs of the sender; `last`: the end */ \
-    X(PAXOS, "paxos")   /* consensus.h */                          \
-    X(DEATH, "death")                                              \
-    X(FROZEN, "frozen")                                            \
-    X(INVITE, "invite")                                            \
-    X(READY, "ready")                                              \
-    X(REFUSE, "refuse")                                            \
-    X(DROP, "drop")                                                \
-    X(HANDOVER, "handover")                                        \
-    X(TAKEOVER, "takeover")                                        \
-    X(EVENT, "event") /* a transition, for `kemarictl events` */   \
-    X(FENCE, "fence") /* a step of a node's fencing, see nodefence.h */
+#define KMR_MSGS(X)                                                     \
+    X(STATUS, "status") /* pairs of the sender; `last`: the end */      \
+    X(PAXOS, "paxos")   /* consensus.h */                               \
+    X(DEATH, "death")                                                   \
+    X(FROZEN, "frozen")                                                 \
+    X(INVITE, "invite")                                                 \
+    X(READY, "ready")                                                   \
+    X(REFUSE, "refuse")                                                 \
+    X(DROP, "drop")                                                     \
+    X(HANDOVER, "handover")                                             \
+    X(TAKEOVER, "takeover")                                             \
+    X(EVENT, "event") /* a transition, for `kemarictl events` */        \
+    X(FENCE, "fence") /* a step of a node's fencing, see nodefence.h */ \
+    X(INPUT, "input") /* frames for a guest whose QEMU is no more */
 
 enum kmr_msg_type {
 #define X(name, text) KMR_MSG_##name,
@@ -77,8 +79,9 @@ struct kmr_msg {
     struct kmr_paxos paxos;
     char reason[KMR_REASON_MAX];
     char address[KMR_NODE_MAX]; /* READY: "tcp:ADDR:PORT" */
-    const char *xml;            /* INVITE; not NUL-terminated when decoded */
-    uint32_t xml_len;
+    /* INVITE: the XML, INPUT: frames (io/taps.c); in the message itself */
+    const char *blob;
+    uint32_t blob_len;
     bool moving;           /* INVITE: for a migration */
     char from[32], to[32]; /* EVENT */
     uint64_t time_us, mono_us;
@@ -95,7 +98,7 @@ struct kmr_msg {
 /* Bytes written, or 0: no room, or something is too long. */
 size_t kmr_wire_encode(const struct kmr_msg *msg, uint8_t *buf, size_t size);
 
-/* False: malformed. `msg->pairs` is to be set beforehand; `msg->xml` points
+/* False: malformed. `msg->pairs` is to be set beforehand; `msg->blob` points
  * into `buf`. Names, UUIDs and enums are checked. */
 bool kmr_wire_decode(const uint8_t *buf, size_t len, struct kmr_msg *msg);
 

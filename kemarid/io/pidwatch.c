@@ -215,8 +215,7 @@ int kmr_proc_of_domain(const char *rundir, const char *name, const char *uuid,
     return 0;
 }
 
-/* A pidfd that certainly is of this process: opened first, compared then. */
-static int open_verified(const struct kmr_proc *proc)
+int kmr_proc_open(const struct kmr_proc *proc)
 {
     struct kmr_proc now;
     int fd, err;
@@ -224,6 +223,7 @@ static int open_verified(const struct kmr_proc *proc)
     if (proc->pid <= 1 || proc->start == 0) {
         return -EINVAL;
     }
+    /* Opened first, compared then. */
     fd = sys_pidfd_open(proc->pid);
     if (fd < 0) {
         return fd == -EINVAL ? -ESRCH : fd;
@@ -241,7 +241,7 @@ static int open_verified(const struct kmr_proc *proc)
 
 int kmr_proc_kill(const struct kmr_proc *proc)
 {
-    int fd = open_verified(proc);
+    int fd = kmr_proc_open(proc);
     int err = 0;
 
     if (fd < 0) {
@@ -273,7 +273,7 @@ int kmr_pidwatch_start(qb_loop_t *loop, const struct kmr_proc *proc,
                        struct kmr_pidwatch **ret_watch)
 {
     struct kmr_pidwatch *watch;
-    int fd = open_verified(proc);
+    int fd = kmr_proc_open(proc);
     int err;
 
     if (fd < 0) {

@@ -17,8 +17,9 @@
  *     system call;
  *   - its descriptor table was released by the last thread. Sockets, taps
  *     and image files were closed, unless another process shares them (QEMU
- *     forks no child that keeps them). The final fput() runs as task work in
- *     do_exit() (exit_task_work, after exit_files), i.e. before exit_notify();
+ *     forks no child that keeps them; kemarid shares the taps, to read from
+ *     them: taps.h). The final fput() runs as task work in do_exit()
+ *     (exit_task_work, after exit_files), i.e. before exit_notify();
  *   - requests that the kernel works on for it are another matter. A linux-aio
  *     context is waited for when the last user of the address space goes
  *     (exit_aio), which another process that just reads /proc/PID can delay;
@@ -56,6 +57,9 @@ int kmr_proc_of_domain(const char *rundir, const char *name, const char *uuid,
 
 /* 1 alive (and the same process), 0 gone or a zombie, or -errno. */
 int kmr_proc_alive(const struct kmr_proc *proc);
+
+/* A pidfd that certainly is of this process, or -ESRCH or another -errno. */
+int kmr_proc_open(const struct kmr_proc *proc);
 
 /*
  * SIGKILL through a pidfd, after the start time was compared while the pidfd

@@ -49,6 +49,11 @@ tests_unit_test_qmp_SOURCES = tests/unit/test_qmp.c tests/unit/loop_help.h
 tests_unit_test_qmp_CFLAGS = $(io_test_cflags)
 tests_unit_test_qmp_LDADD = $(io_test_libs)
 
+check_PROGRAMS += tests/unit/test_taps
+tests_unit_test_taps_SOURCES = tests/unit/test_taps.c tests/unit/loop_help.h
+tests_unit_test_taps_CFLAGS = $(io_test_cflags)
+tests_unit_test_taps_LDADD = $(io_test_libs)
+
 check_PROGRAMS += tests/unit/test_virt_loop
 tests_unit_test_virt_loop_SOURCES = tests/unit/test_virt_loop.c tests/unit/loop_help.h
 tests_unit_test_virt_loop_CFLAGS = $(io_test_cflags)
@@ -105,8 +110,8 @@ tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_wire_LDADD = $(CMOCKA_LIBS)
 
 TESTS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people tests/unit/test_wire
-TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
-	tests/unit/test_qmp tests/unit/test_virt_loop \
+TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml tests/unit/test_taps \
+	tests/unit/test_qmp tests/unit/test_taps tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
 

@@ -87,8 +87,8 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
     fill_paxos(&msg->paxos, KMR_PAXOS_PROMISE);
     strcpy(msg->reason, "because of \"that\"");
     strcpy(msg->address, "tcp:10.77.2.12:49300");
-    msg->xml = xml;
-    msg->xml_len = sizeof(xml) - 1;
+    msg->blob = xml;
+    msg->blob_len = sizeof(xml) - 1;
     strcpy(msg->from, "SOLO");
     strcpy(msg->to, "SYNCING");
     msg->time_us = 1795240873925488;
@@ -139,9 +139,9 @@ static void test_there_and_back(void **state)
         assert_int_equal(got.type, type);
         assert_string_equal(got.node, "node1");
         assert_true(got.boot == msg.boot);
-        if (type == KMR_MSG_INVITE) {
-            assert_int_equal(got.xml_len, msg.xml_len);
-            assert_memory_equal(got.xml, msg.xml, msg.xml_len);
+        if (type == KMR_MSG_INVITE || type == KMR_MSG_INPUT) {
+            assert_int_equal(got.blob_len, msg.blob_len);
+            assert_memory_equal(got.blob, msg.blob, msg.blob_len);
         }
         if (type == KMR_MSG_PAXOS) {
             assert_memory_equal(&got.paxos, &msg.paxos, sizeof(msg.paxos));
@@ -275,12 +275,16 @@ static void test_limits(void **state)
 
     (void)state;
     fill(&msg, KMR_MSG_INVITE);
-    msg.xml = xml;
-    msg.xml_len = KMR_WIRE_XML_MAX;
+    msg.blob = xml;
+    msg.blob_len = KMR_WIRE_XML_MAX;
     len = kmr_wire_encode(&msg, buf, sizeof(buf));
     assert_true(len > KMR_WIRE_XML_MAX);
     assert_true(decodes(buf, len));
-    msg.xml_len++;
+    msg.blob_len++;
+    assert_int_equal(kmr_wire_encode(&msg, buf, sizeof(buf)), 0);
+    fill(&msg, KMR_MSG_INPUT);
+    msg.blob = xml;
+    msg.blob_len = KMR_WIRE_INPUT_MAX + 1;
     assert_int_equal(kmr_wire_encode(&msg, buf, sizeof(buf)), 0);
     fill(&msg, KMR_MSG_STATUS);
     msg.count = KMR_WIRE_PAIRS_MAX + 1;
