@@ -110,7 +110,7 @@ tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_wire_LDADD = $(CMOCKA_LIBS)
 
 TESTS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people tests/unit/test_wire
-TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml tests/unit/test_taps \
+TESTS += tests/unit/test_cpg.sh tests/unit/test_attr tests/unit/test_child tests/unit/test_domxml \
 	tests/unit/test_qmp tests/unit/test_taps tests/unit/test_virt_loop \
 	tests/unit/test_virt.sh tests/unit/test_fencewatch.sh
 endif
