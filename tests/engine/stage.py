@@ -83,7 +83,7 @@ class Storage:
         self.process = subprocess.Popen(
             ["nbdkit", "-f", "-U", self.socket, "memory", f"{mib}M"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 40
         while not os.path.exists(self.socket):
             if time.monotonic() > end or self.process.poll() is not None:
                 raise MachineError("nbdkit does not start")
@@ -173,9 +173,10 @@ class Client:
 class Stage:
     """Everything that the runs share."""
 
-    def __init__(self, folder, accel="tcg"):
+    def __init__(self, folder, accel="tcg", silence_ms=1000):
         self.folder = folder
         self.accel = accel
+        self.silence_ms = silence_ms  # 1000 is what kemarid uses
         self.emulator = find_emulator()
         self.guest = find_guest()
         self.client_program = find_client(folder)
