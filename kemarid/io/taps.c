@@ -25,6 +25,7 @@
 #define FRAME_MAX 9216 /* a jumbo frame's; larger ones are the host's own */
 #define VNET_MAX 64    /* of a header; today's have 10 to 20 */
 #define STALE_MAX 4096 /* frames: a tap's queue holds 500 to 1000 */
+#define ROUND_MAX 256  /* frames looked at before others have their turn */
 
 /*
  * A frame in a blob: the card, u16 length of what follows (big-endian), the
@@ -225,8 +226,11 @@ static void pass(struct tap *tap)
     int vnet = vnet_len(tap);
     int got = 1;
 
-    while (got != 0 && taps->passed < KMR_TAPS_BYTES_MAX &&
-           len + TAKEN_MAX <= sizeof(blob)) {
+    /* What is not kept, as broadcasts, may come for as long as we read. */
+    for (unsigned n = 0;
+         n < ROUND_MAX && got != 0 && taps->passed < KMR_TAPS_BYTES_MAX &&
+         len + TAKEN_MAX <= sizeof(blob);
+         n++) {
         got = take(tap, vnet, blob + len);
         if (got > 0) {
             len += (size_t)got;
@@ -238,6 +242,14 @@ static void pass(struct tap *tap)
     }
 }
 
+static void forget(struct tap *tap)
+{
+    if (tap->polled) {
+        qb_loop_poll_del(tap->taps->loop, tap->fd);
+        tap->polled = false;
+    }
+}
+
 static int32_t readable(int32_t fd, int32_t revents, void *data)
 {
     struct tap *tap = data;
@@ -245,10 +257,12 @@ static int32_t readable(int32_t fd, int32_t revents, void *data)
     (void)fd;
     if ((revents & POLLIN) && tap->taps->passed < KMR_TAPS_BYTES_MAX) {
         pass(tap);
-        return 0;
+    } else {
+        /* Not by returning -1: that leaves it in the epoll set, and libqb
+         * then sleeps 100 ms each time it hears of it. */
+        forget(tap);
     }
-    tap->polled = false;
-    return -1; /* the loop forgets it */
+    return 0;
 }
 
 void kmr_taps_pass_on(struct kmr_taps *taps, kmr_taps_cb cb, void *user)
@@ -268,12 +282,10 @@ void kmr_taps_pass_on(struct kmr_taps *taps, kmr_taps_cb cb, void *user)
 void kmr_taps_keep(struct kmr_taps *taps)
 {
     for (unsigned i = 0; i < taps->count; i++) {
-        if (taps->tap[i].polled) {
-            qb_loop_poll_del(taps->loop, taps->tap[i].fd);
-            taps->tap[i].polled = false;
-        }
+        forget(&taps->tap[i]);
     }
     taps->cb = NULL;
+    taps->passed = 0;
 }
 
 /* ---- into the new one ---- */
