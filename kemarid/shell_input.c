@@ -81,7 +81,6 @@ void kmr_input_make_room(struct kmr_vm *vm)
 
 void kmr_input_dead(struct kmr_vm *vm)
 {
-    const struct kmr_record *record = &vm->pair.agreed.record;
     struct kmr_taps *taps = vm->taps;
 
     vm->taps = NULL;
@@ -89,9 +88,9 @@ void kmr_input_dead(struct kmr_vm *vm)
     if (!taps) {
         return;
     }
-    /* Another instance may go on, or does already. */
-    if (record->mode != KMR_MODE_PAIRED &&
-        kmr_inst_is(&record->owner, vm->pair.instance)) {
+    /* Not of a standby: what was flooded to it since it began was the
+     * owner's, which has had it long ago. */
+    if (!kmr_record_goes_on(&vm->pair.agreed.record, vm->pair.instance)) {
         kmr_taps_close(taps);
         return;
     }

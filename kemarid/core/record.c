@@ -174,6 +174,19 @@ enum kmr_gate kmr_record_may_pair(const struct kmr_record *record,
     return KMR_GATE_OK;
 }
 
+bool kmr_record_goes_on(const struct kmr_record *record, const char *id)
+{
+    if (record->mode == KMR_MODE_PAIRED && kmr_inst_is(&record->owner, id)) {
+        return true;
+    }
+    for (unsigned i = 0; i < KMR_EARLIER_MAX; i++) {
+        if (kmr_inst_is(&record->earlier[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void keep_earlier(struct kmr_record *next, const struct kmr_inst *inst)
 {
     if (is_gone(inst)) {

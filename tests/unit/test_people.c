@@ -199,6 +199,28 @@ static void test_demote_again(void **state)
     assert_null(strstr(sim.trace, "SHUTTING_DOWN"));
 }
 
+/* Whose input is passed on when it dies: the owner's, while there is another
+ * that may go on; not that of a standby, nor of the only one. */
+static void test_goes_on(void **state)
+{
+    const struct kmr_record *record = &sim.nodes[0].pair.agreed.record;
+    char old[KMR_UUID_MAX], new[KMR_UUID_MAX];
+
+    (void)state;
+    sim_init(&sim, 2);
+    sim_protect(&sim);
+    strcpy(old, sim.nodes[0].pair.instance);
+    strcpy(new, sim.nodes[1].pair.instance);
+    assert_true(kmr_record_goes_on(record, old));
+    assert_false(kmr_record_goes_on(record, new));
+    sim_event(&sim, 0, KMR_EVENT_DEMOTE, true);
+    sim_run(&sim, 100);
+    assert_true(kmr_inst_is(&record->owner, new));
+    assert_true(kmr_record_goes_on(record, old));
+    assert_false(kmr_record_goes_on(record, new));
+    assert_false(kmr_record_goes_on(record, ""));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -210,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_demote_without_standby),
         cmocka_unit_test(test_demote_where_nobody_is),
         cmocka_unit_test(test_demote_again),
+        cmocka_unit_test(test_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
