@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "shell.h"
 
+#include <errno.h>
 #include <string.h>
 
-#include <qb/qbdefs.h>
 #include <qb/qblog.h>
 
 #include "core/text.h"
@@ -22,8 +22,7 @@ void kmr_input_watch(struct kmr_vm *vm)
         return;
     }
     err = kmr_taps_open(vm->shell->loop, &vm->proc, &vm->taps);
-    if (err) {
-        vm->taps = NULL;
+    if (err && err != -ESRCH) { /* it has just died: the watch says so */
         qb_log(LOG_WARNING, "pair %s: can't share the taps of pid %d: %s",
                vm->pair.vm, (int)vm->proc.pid, strerror(-err));
     }

@@ -312,7 +312,7 @@ struct kmr_pair {
     bool promote;         /* asked for, not yet fulfilled */
     bool handover_asked;  /* of the owner, once per promote */
     bool loading;         /* standby: the owner is dead, we load */
-    bool handover_wanted; /* as soon as protected, once */
+    bool handover_wanted; /* when the claim is settled, once */
     bool demoted; /* another is to be promoted: handed over, until it is */
     bool takeover_asked;          /* of this standby, by an operator */
     bool leaving;                 /* this node gives up its vote */

@@ -5,7 +5,6 @@
  */
 #include "witness_guest.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <time.h>
 #include <unistd.h>
