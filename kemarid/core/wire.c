@@ -162,6 +162,9 @@ static void walk_earlier(struct walk *walk, struct kmr_record *record)
     }
     for (unsigned i = 0; !walk->bad && i < count; i++) {
         walk_inst(walk, &record->earlier[i]);
+        if (record->earlier[i].id[0] == '\0') {
+            walk->bad = true; /* would hide those behind it */
+        }
     }
 }
 
@@ -267,6 +270,10 @@ static void walk_status(struct walk *walk, struct kmr_msg *msg)
         walk->bad = true;
     }
     for (unsigned i = 0; !walk->bad && i < msg->count; i++) {
+        if (!walk->out) {
+            /* a list shorter than the last one's must end */
+            memset(&msg->pairs[i], 0, sizeof(msg->pairs[i]));
+        }
         walk_pair(walk, &msg->pairs[i]);
     }
 }

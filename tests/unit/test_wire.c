@@ -303,12 +303,62 @@ static void test_limits(void **state)
     assert_int_equal(kmr_wire_encode(&msg, buf, sizeof(buf)), 0);
 }
 
+/* An owner without an id would end the list before those behind it. */
+static void test_empty_earlier(void **state)
+{
+    static const char id[] = UUID_B;
+    struct kmr_msg msg;
+    size_t len, at = 0;
+
+    (void)state;
+    fill(&msg, KMR_MSG_PAXOS);
+    len = kmr_wire_encode(&msg, buf, sizeof(buf));
+    assert_true(decodes(buf, len));
+    /* a voter has this name, too, but comes later */
+    for (size_t i = 0; at == 0 && i + 43 < len; i++) {
+        if (memcmp(buf + i, "node3", 5) == 0) {
+            at = i + 5;
+        }
+    }
+    assert_true(at > 0 && memcmp(buf + at + 2, id, 36) == 0);
+    buf[at + 1] = 0; /* the length of its id */
+    memmove(buf + at + 2, buf + at + 2 + 36, len - at - 2 - 36);
+    len -= 36;
+    buf[10] = (uint8_t)(len >> 8);
+    buf[11] = (uint8_t)len;
+    assert_false(decodes(buf, len));
+}
+
+/* The room for pairs is used again and again. */
+static void test_used_pairs(void **state)
+{
+    struct kmr_msg msg, got = { .pairs = decoded_pairs };
+    size_t len;
+
+    (void)state;
+    fill(&msg, KMR_MSG_STATUS);
+    fill_voters(&pairs[0].record);
+    len = kmr_wire_encode(&msg, buf, sizeof(buf));
+    assert_true(kmr_wire_decode(buf, len, &got));
+    assert_int_equal(kmr_record_voters(&got.pairs[0].record), KMR_VOTERS_MAX);
+    fill(&msg, KMR_MSG_STATUS);
+    len = kmr_wire_encode(&msg, buf, sizeof(buf));
+    assert_true(kmr_wire_decode(buf, len, &got));
+    assert_int_equal(kmr_record_voters(&got.pairs[0].record), 0);
+    assert_int_equal(got.pairs[0].record.earlier[0].id[0], 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_paxos),
-        cmocka_unit_test(test_lengths),        cmocka_unit_test(test_bent),
-        cmocka_unit_test(test_random),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_paxos),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_bent),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_empty_earlier),
+        cmocka_unit_test(test_used_pairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
