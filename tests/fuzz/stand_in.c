@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See stand_in.h and stream.h. */
+#include "qemu/osdep.h"
+
+#include <poll.h>
+#include <stdarg.h>
+
+#include "stream.h"
+
+struct Error {
+    char *text;
+};
+
+struct fuzz_stream fuzz_in;
+GByteArray *fuzz_sent;
+RAMBlock fuzz_blocks[FUZZ_BLOCKS];
+const uint8_t *fuzz_packets, *fuzz_packets_end;
+static gint64 now_us;
+
+/* xorshift: the same input always gives the same run */
+static uint32_t roll(uint32_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state;
+}
+
+/* ---- errors ---- */
+
+void error_setg(Error **errp, const char *format, ...)
+{
+    va_list args;
+
+    /* Two errors in one place, or one that nobody asked for: as in QEMU. */
+    assert(errp && !*errp);
+    *errp = g_new0(Error, 1);
+    va_start(args, format);
+    (*errp)->text = g_strdup_vprintf(format, args);
+    va_end(args);
+}
+
+void fuzz_error_free(Error *err)
+{
+    if (err) {
+        g_free(err->text);
+        g_free(err);
+    }
+}
+
+void error_prepend(Error **errp, const char *format, ...)
+{
+    (void)errp;
+    (void)format;
+}
+
+void error_propagate(Error **errp, Error *err)
+{
+    *errp = err;
+}
+
+void error_report(const char *format, ...)
+{
+    (void)format;
+}
+
+/* ---- the stream ---- */
+
+static size_t take(void *buf, size_t size)
+{
+    size_t left = fuzz_in.size - fuzz_in.at;
+
+    if (left == 0) {
+        size = MIN(size, fuzz_in.zeros);
+        fuzz_in.zeros -= size;
+        if (size > 0) { /* a buffer of no bytes may be NULL */
+            memset(buf, 0, size);
+        }
+        return size;
+    }
+    size = MIN(size, left);
+    if (size > 0) {
+        memcpy(buf, fuzz_in.data + fuzz_in.at, size);
+    }
+    fuzz_in.at += size;
+    return size;
+}
+
+size_t qemu_get_buffer(QEMUFile *f, uint8_t *buf, size_t size)
+{
+    (void)f;
+    return take(buf, size);
+}
+
+ssize_t qio_channel_readv(QIOChannel *ioc, const struct iovec *iov, size_t n,
+                          Error **errp)
+{
+    size_t most = SIZE_MAX, done = 0;
+
+    (void)ioc;
+    if (fuzz_in.trouble && roll(&fuzz_in.trouble) % 64 == 0) {
+        error_setg(errp, "reset by the peer");
+        return -1;
+    }
+    if (fuzz_in.pieces) {
+        /* not so small that a long one takes for ever */
+        most = 1 + roll(&fuzz_in.pieces) % 200 + fuzz_in.zeros / 50;
+    }
+    for (size_t i = 0; i < n && most > 0; i++) {
+        size_t want = MIN(iov[i].iov_len, most);
+        size_t got = take(iov[i].iov_base, want);
+
+        done += got;
+        most -= got;
+        if (got < want) {
+            break;
+        }
+    }
+    return (ssize_t)done;
+}
+
+int qio_channel_write_all(QIOChannel *ioc, const void *buf, size_t size,
+                          Error **errp)
+{
+    (void)ioc;
+    (void)errp;
+    if (size > 0) {
+        g_byte_array_append(fuzz_sent, buf, (guint)size);
+    }
+    return 0;
+}
+
+int qio_channel_writev_all(QIOChannel *ioc, const struct iovec *iov, size_t n,
+                           Error **errp)
+{
+    for (size_t i = 0; i < n; i++) {
+        qio_channel_write_all(ioc, iov[i].iov_base, iov[i].iov_len, errp);
+    }
+    return 0;
+}
+
+/* A signal now and then, and, rarely, a peer that says nothing more. */
+int fuzz_poll(struct pollfd *fds, unsigned long n, int timeout_ms)
+{
+    assert(n == 1 && fds->events == POLLIN && timeout_ms >= 0);
+    if (fuzz_in.trouble) {
+        uint32_t what = roll(&fuzz_in.trouble) % 64;
+
+        if (what == 0 || timeout_ms == 0) {
+            now_us += timeout_ms * 1000LL;
+            return 0;
+        }
+        if (what < 8) {
+            now_us += roll(&fuzz_in.trouble) % (2000u * 1000);
+            errno = EINTR;
+            return -1;
+        }
+    }
+    fds->revents = POLLIN;
+    return 1;
+}
+
+gint64 fuzz_time(void)
+{
+    return now_us;
+}
+
+/* ---- memory: ends where a page begins that nobody may touch ---- */
+
+#define GUARD 4096
+
+static size_t whole_pages(size_t size)
+{
+    return (size + GUARD - 1) / GUARD * GUARD;
+}
+
+void *fuzz_mmap(void *at, size_t size, int prot, int flags, int fd, off_t from)
+{
+    size_t whole = whole_pages(size);
+    uint8_t *p = mmap(at, whole + 2 * GUARD, PROT_NONE, flags, fd, from);
+
+    if (p == MAP_FAILED || mprotect(p + GUARD, whole, prot) != 0) {
+        return MAP_FAILED;
+    }
+    return p + GUARD + (whole - size);
+}
+
+int fuzz_munmap(void *at, size_t size)
+{
+    size_t whole = whole_pages(size);
+
+    return munmap((uint8_t *)at - (whole - size) - GUARD, whole + 2 * GUARD);
+}
+
+/* ---- network ---- */
+
+NetClientState *qemu_find_netdev(const char *name)
+{
+    static NetClientState nic, net0 = { .peer = &nic }, bare;
+
+    return strcmp(name, "net0") == 0   ? &net0
+           : strcmp(name, "bare") == 0 ? &bare
+                                       : NULL;
+}
+
+ssize_t qemu_send_packet(NetClientState *nc, const uint8_t *buf, int size)
+{
+    assert(nc && size >= 0 && size <= NET_BUFSIZE);
+    assert(buf >= fuzz_packets && buf + size <= fuzz_packets_end);
+    return size;
+}
+
+ssize_t qemu_send_packet_raw(NetClientState *nc, const uint8_t *buf, int size)
+{
+    return qemu_send_packet(nc, buf, size);
+}
+
+/* The sender's half of the filter is not run here. */
+
+void qemu_hexdump(FILE *to, const char *prefix, const void *data, size_t len)
+{
+    (void)to;
+    (void)prefix;
+    (void)data;
+    (void)len;
+    abort();
+}
+
+bool buffer_is_zero(const void *data, size_t len)
+{
+    (void)data;
+    (void)len;
+    abort();
+}
+
+void type_register_static(const TypeInfo *info)
+{
+    (void)info;
+    abort();
+}
+
+Object *object_new_with_props(const char *type, Object *parent, const char *id,
+                              Error **errp, ...)
+{
+    (void)type;
+    (void)parent;
+    (void)id;
+    (void)errp;
+    abort();
+}
+
+Object *object_get_objects_root(void)
+{
+    abort();
+}
+
+void object_unparent(Object *obj)
+{
+    (void)obj;
+    abort();
+}
+
+NetClientState *qemu_get_queue(NICState *nic)
+{
+    (void)nic;
+    abort();
+}
+
+void qemu_foreach_nic(void (*function)(NICState *nic, void *opaque),
+                      void *opaque)
+{
+    (void)function;
+    (void)opaque;
+    abort();
+}
+
+ssize_t qemu_netfilter_pass_to_next(NetClientState *sender, unsigned flags,
+                                    const struct iovec *iov, int n,
+                                    void *opaque)
+{
+    (void)sender;
+    (void)flags;
+    (void)iov;
+    (void)n;
+    (void)opaque;
+    abort();
+}
