@@ -432,6 +432,34 @@ static void consider_idle(struct kmr_step *step)
     kmr_claim_make(step, KMR_CLAIM_BOOT);
 }
 
+/*
+ * A QEMU that hangs never says what it is, and whoever took over from it
+ * waits for its end.
+ */
+static void consider_adopting(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    const struct kmr_record *record = &pair->agreed.record;
+
+    /* The others may know a newer record than our disk. */
+    if (!pair->synced) {
+        return;
+    }
+    if (kmr_record_was_owner(record, pair->instance)) {
+        kmr_step_kill(step, "another instance is the owner");
+    } else if (pair->quorate && record->generation != 0 &&
+               !record->owner.dead &&
+               !kmr_inst_is(&record->owner, pair->instance) &&
+               !kmr_inst_is(&record->standby, pair->instance) &&
+               step->event->now_ms >= pair->since_ms + KMR_ADOPT_MS) {
+        kmr_step_kill(step, "no record names it, and it does not answer");
+    } else if (pair->order == KMR_ORDER_NONE &&
+               (pair->deadline_ms == 0 || kmr_step_expired(step))) {
+        kmr_step_order(step, KMR_ORDER_QUERY, 0);
+        pair->deadline_ms = 0;
+    }
+}
+
 static void consider(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
@@ -452,12 +480,7 @@ static void consider(struct kmr_step *step)
             kmr_step_within(step, KMR_KILL_MS);
         }
     } else if (pair->phase == KMR_PHASE_ADOPTING) {
-        /* The others may know a newer record than our disk. */
-        if (pair->synced && pair->order == KMR_ORDER_NONE &&
-            (pair->deadline_ms == 0 || kmr_step_expired(step))) {
-            kmr_step_order(step, KMR_ORDER_QUERY, 0);
-            pair->deadline_ms = 0;
-        }
+        consider_adopting(step);
     } else if (kmr_phase_is_owner(pair->phase)) {
         kmr_owner_consider(step);
     } else {

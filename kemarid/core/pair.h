@@ -24,6 +24,7 @@
 #define KMR_ORDER_MS 10000u   /* an order to the engine */
 #define KMR_ANNOUNCE_MS 2000u /* a death that nobody took note of: again */
 #define KMR_KILL_MS 1000u     /* a kill that was not enough: once more */
+#define KMR_ADOPT_MS 15000u   /* for the engine of a QEMU that was found */
 #define KMR_LOAD_MS 20000u    /* a received checkpoint is being loaded */
 #define KMR_USELESS_MS 2000u  /* a copy that nobody needs is dropped */
 #define KMR_SETTLE_MS \

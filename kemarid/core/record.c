@@ -176,9 +176,13 @@ enum kmr_gate kmr_record_may_pair(const struct kmr_record *record,
 
 bool kmr_record_goes_on(const struct kmr_record *record, const char *id)
 {
-    if (record->mode == KMR_MODE_PAIRED && kmr_inst_is(&record->owner, id)) {
-        return true;
-    }
+    return (record->mode == KMR_MODE_PAIRED &&
+            kmr_inst_is(&record->owner, id)) ||
+           kmr_record_was_owner(record, id);
+}
+
+bool kmr_record_was_owner(const struct kmr_record *record, const char *id)
+{
     for (unsigned i = 0; i < KMR_EARLIER_MAX; i++) {
         if (kmr_inst_is(&record->earlier[i], id)) {
             return true;

@@ -105,6 +105,9 @@ enum kmr_gate kmr_record_may_go_solo(const struct kmr_record *record,
 enum kmr_gate kmr_record_may_pair(const struct kmr_record *record,
                                   const char *id);
 
+/* Was `id` an owner, which is not known dead, before the present one? */
+bool kmr_record_was_owner(const struct kmr_record *record, const char *id);
+
 /* Was `id` an owner, of which another instance goes on, or may? */
 bool kmr_record_goes_on(const struct kmr_record *record, const char *id);
 

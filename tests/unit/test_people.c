@@ -221,6 +221,44 @@ static void test_goes_on(void **state)
     assert_false(kmr_record_goes_on(record, ""));
 }
 
+/* The owner hangs, and its kemarid is restarted meanwhile: the new one finds
+ * a QEMU that never says what it is, and which another has to see dead. */
+static void test_adopts_a_hanging_owner(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim.nodes[0].mute = true;
+    sim_kemarid_dies(&sim, 0);
+    sim_kemarid_back(&sim, 0);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_ADOPTING);
+    sim_engine(&sim, 1, KMR_ENGINE_PRIMARY_LOST, "silent");
+    sim_run(&sim, 500);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_KILLING);
+    sim_kill_qemu(&sim, 0);
+    sim_run(&sim, 500);
+    assert_int_equal(sim.nodes[1].pair.phase, KMR_PHASE_SOLO);
+    assert_int_equal(sim.max_running, 1);
+}
+
+/* The same with a standby: it stays while the record names it, and is ended
+ * when that is no longer so and it has not answered for a while. */
+static void test_adopts_a_hanging_standby(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim.nodes[1].mute = true;
+    sim_kemarid_dies(&sim, 1);
+    sim_kemarid_back(&sim, 1);
+    sim_run(&sim, 2 * KMR_ADOPT_MS);
+    assert_int_equal(sim.nodes[1].pair.phase, KMR_PHASE_ADOPTING);
+    sim_engine(&sim, 0, KMR_ENGINE_HOLDING, "silent");
+    sim_run(&sim, 500);
+    assert_true(kmr_pair_owns(&sim.nodes[0].pair));
+    assert_int_equal(sim.nodes[1].pair.phase, KMR_PHASE_KILLING);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -233,6 +271,8 @@ int main(void)
         cmocka_unit_test(test_demote_where_nobody_is),
         cmocka_unit_test(test_demote_again),
         cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_adopts_a_hanging_owner),
+        cmocka_unit_test(test_adopts_a_hanging_standby),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
