@@ -68,21 +68,18 @@ void error_report(const char *format, ...)
 
 static size_t take(void *buf, size_t size)
 {
-    size_t left = fuzz_in.size - fuzz_in.at;
+    size_t from = fuzz_in.at, left;
 
-    if (left == 0) {
-        size = MIN(size, fuzz_in.zeros);
-        fuzz_in.zeros -= size;
-        if (size > 0) { /* a buffer of no bytes may be NULL */
-            memset(buf, 0, size);
-        }
-        return size;
-    }
-    size = MIN(size, left);
-    if (size > 0) {
-        memcpy(buf, fuzz_in.data + fuzz_in.at, size);
-    }
+    size = MIN(size, fuzz_in.size + fuzz_in.zeros - from);
     fuzz_in.at += size;
+    if (size == 0) {
+        return 0; /* a buffer of no bytes may be NULL */
+    }
+    left = from < fuzz_in.size ? MIN(size, fuzz_in.size - from) : 0;
+    if (left > 0) {
+        memcpy(buf, fuzz_in.data + from, left);
+    }
+    memset((uint8_t *)buf + left, 0, size - left);
     return size;
 }
 
@@ -104,7 +101,7 @@ ssize_t qio_channel_readv(QIOChannel *ioc, const struct iovec *iov, size_t n,
     }
     if (fuzz_in.pieces) {
         /* not so small that a long one takes for ever */
-        most = 1 + roll(&fuzz_in.pieces) % 200 + fuzz_in.zeros / 50;
+        most = 1 + roll(&fuzz_in.pieces) % 200 + fuzz_in.zeros / 100;
     }
     for (size_t i = 0; i < n && most > 0; i++) {
         size_t want = MIN(iov[i].iov_len, most);

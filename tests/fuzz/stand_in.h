@@ -28,7 +28,6 @@
 #include <unistd.h>
 #include <glib.h>
 
-#define HOST_LONG_BITS (8 * __SIZEOF_LONG__)
 #define coroutine_fn
 #define HOST_BIG_ENDIAN (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 #undef ARRAY_SIZE
