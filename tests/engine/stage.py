@@ -3,7 +3,10 @@
 
 import json
 import os
+import select
 import signal
+import socket
+import struct
 import subprocess
 import time
 
@@ -88,6 +91,40 @@ class Storage:
             if time.monotonic() > end or self.process.poll() is not None:
                 raise MachineError("nbdkit does not start")
             time.sleep(0.01)
+
+
+class Question:
+    """An ICMP echo request to the guest: asked once, answered once, and
+    nobody repeats either."""
+
+    def __init__(self):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW,
+                                     socket.IPPROTO_ICMP)
+        self._id = os.getpid() & 0xffff
+        head = struct.pack(">BBHHH", 8, 0, 0, self._id, 1)
+        total = sum(struct.unpack(">4H", head))
+        total = (total & 0xffff) + (total >> 16)
+        self._socket.sendto(
+            struct.pack(">BBHHH", 8, 0, ~total & 0xffff, self._id, 1),
+            (GUEST_IP, 0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self._socket.close()
+
+    def is_answered(self, timeout):
+        end = time.monotonic() + timeout
+        while True:
+            left = max(0, end - time.monotonic())
+            if not select.select([self._socket], [], [], left)[0]:
+                return False
+            data, peer = self._socket.recvfrom(2048)
+            answer = data[(data[0] & 15) * 4:]
+            if peer[0] == GUEST_IP and answer[0] == 0 and \
+                    answer[4:6] == struct.pack(">H", self._id):
+                return True
 
 
 class Client:
