@@ -179,6 +179,16 @@ def owner_kemarid_killed(row):
     start_service(row.primary, 'kemarid')
 
 
+def hangs_without_kemarid(row):
+    """The kemarid that comes back finds a QEMU that answers nothing, and whose
+    end the new owner waits for."""
+    row.now()
+    signal_qemu(row, row.primary, 19)
+    signal_service(row.primary, 'kemarid', 9)
+    time.sleep(1.5)
+    start_service(row.primary, 'kemarid')
+
+
 def libvirtd_killed(row):
     row.now()
     for node in (row.primary, row.standby):
@@ -337,6 +347,8 @@ ROWS = [
      kemarid_killed_in_claim),
     ('kemarid-owner', 'SIGKILL for the owner\'s kemarid and its QEMU',
      'standby', owner_kemarid_killed),
+    ('kemarid-hangs', 'SIGSTOP for the primary, SIGKILL for its kemarid',
+     'standby', hangs_without_kemarid),
     ('libvirtd', 'SIGKILL for both libvirtds', 'primary', libvirtd_killed),
     ('libvirtd-hangs', 'an order to release hangs in libvirtd', 'primary',
      libvirtd_hangs),
