@@ -41,7 +41,10 @@ static void repair_page(struct repair *r, uint8_t *entry)
 {
     uint64_t page = ldq_be_p(entry);
 
-    if (mostly(r)) {
+    if (roll(r, 32) == 0) { /* the first that is not there, or beside it */
+        stq_be_p(entry,
+                 page % 2 ? 1ull << 48 | (23 + roll(r, 3)) : 39 + roll(r, 3));
+    } else if (mostly(r)) {
         stq_be_p(entry, (page >> 48) % 2 << 48 | (page & 0xffffffff) % 24);
     }
 }
@@ -68,10 +71,10 @@ static void repair_packets(struct repair *r, uint8_t *data, size_t len)
         left -= name;
         stl_be_p(data + 4, ldl_be_p(data + 4) & 1);
         size = ldl_be_p(data);
-        /* The last one goes to the end. */
+        /* The last one goes to the end, or a little further. */
         if (size > left || left - size < 9) {
             size = left;
-            stl_be_p(data, (uint32_t)size);
+            stl_be_p(data, (uint32_t)(size + (roll(r, 16) == 0 ? name : 0)));
         }
         data += 9 + name + size;
         len = left - size;

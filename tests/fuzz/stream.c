@@ -14,6 +14,7 @@
 #include "kemari.h"
 #include "net/filter-kemari.h"
 #include "qemu/bswap.h"
+#include "qemu/units.h"
 
 #define PAGE 64
 #define BLOCK0 40 /* pages */
@@ -105,6 +106,18 @@ static void check_hello(void)
     fuzz_error_free(err);
 }
 
+/* Nothing is read behind a header that announces too much. */
+static void check_refusal(size_t from)
+{
+    bool much = c.n_pages > c.max_pages;
+
+    much = much || c.device_len > KEMARI_MAX_DEVICE_STATE;
+#ifdef FUZZ_PACKETS
+    much = much || c.packets_len > KEMARI_MAX_PACKETS;
+#endif
+    check(!much || fuzz_in.at - from <= FUZZ_HEAD, "more than there may be");
+}
+
 static void check_checkpoint(size_t from, uint64_t seq)
 {
     Error *err = NULL;
@@ -184,6 +197,7 @@ static void receive(void)
 #endif
         if (!good) {
             check(err, "no error beside failure");
+            check_refusal(from);
             break;
         }
         check(!err, "an error beside success");
@@ -348,6 +362,21 @@ static void send_large(void)
     c.seq = 0;
 }
 
+/* A header that announces more than there may be, or as much; then zeros. */
+static void save_boast(const char *folder, const char *name, size_t field,
+                       uint32_t value)
+{
+    Error *err = NULL;
+
+    c.n_pages = 0;
+    c.seq = 1;
+    kemari_send_checkpoint(&channel, &c, &err);
+    stl_be_p(fuzz_sent->data + field, value);
+    g_byte_array_set_size(fuzz_sent, FUZZ_HEAD);
+    save(folder, name, FUZZ_ENDLESS);
+    c.seq = 0;
+}
+
 /* Inputs that the sender's half makes: right in every version. */
 static void write_seeds(const char *folder)
 {
@@ -365,6 +394,14 @@ static void write_seeds(const char *folder)
     save(folder, "primary", FUZZ_PRIMARY);
     send_large();
     save(folder, "large", 0);
+    save_boast(folder, "most-pages", 16, c.max_pages);
+    save_boast(folder, "too-many-pages", 16, UINT32_MAX);
+    save_boast(folder, "most-devices", 20, KEMARI_MAX_DEVICE_STATE);
+    save_boast(folder, "too-many-devices", 20, UINT32_MAX);
+#ifdef FUZZ_PACKETS
+    save_boast(folder, "most-packets", 24, KEMARI_MAX_PACKETS);
+    save_boast(folder, "too-many-packets", 24, UINT32_MAX);
+#endif
 }
 
 /* What the other side says first. */
