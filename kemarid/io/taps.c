@@ -329,6 +329,7 @@ void kmr_taps_expect(struct kmr_taps *taps)
 
     for (unsigned i = 0; i < taps->count; i++) {
         for (unsigned n = 0; n < STALE_MAX; n++) {
+            /* dropped, so how long its header is does not matter */
             if (take(&taps->tap[i], 0, stale) == 0) {
                 break;
             }
