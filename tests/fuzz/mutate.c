@@ -113,13 +113,11 @@ static bool repair_checkpoint(struct repair *r)
         return false;
     }
     left -= device;
-#ifdef FUZZ_PACKETS
     limit(r, head + 24, MIN(200, left));
     packets = ldl_be_p(head + 24);
     if (packets > left) {
         return false;
     }
-#endif
     body = pages * 72 + device;
     for (size_t i = 0; i < pages; i++) {
         repair_page(r, head + FUZZ_HEAD + i * 8);

@@ -33,11 +33,7 @@ enum fuzz_mode {
 };
 
 /* Bytes of the header of a checkpoint in this version of the stream. */
-#ifdef FUZZ_PACKETS
 #define FUZZ_HEAD 28
-#else
-#define FUZZ_HEAD 24
-#endif
 #define FUZZ_MARK 16
 
 /* What a right stream begins with: the primary's, the standby's. */
