@@ -267,6 +267,9 @@ static void act(struct kmr_vm *vm, const struct kmr_effect *effect)
     case KMR_EFFECT_HANDOVER:
         broadcast(vm, effect, KMR_MSG_HANDOVER);
         break;
+    case KMR_EFFECT_TAKEOVER:
+        broadcast(vm, effect, KMR_MSG_TAKEOVER);
+        break;
     case KMR_EFFECT_MOVED:
         moved(vm, effect);
         break;

@@ -203,6 +203,19 @@ void kmr_owner_engine(struct kmr_step *step)
             hold(step, event->reason);
         }
         break;
+    case KMR_ENGINE_MEMORY_LOST:
+        /* Its guest knows, or will, and the standby's doesn't. Should nobody
+         * hear this, the standby misses the primary, which is silent now; and
+         * if the standby is gone, we go on alone as after any other loss. */
+        if (pair->phase == KMR_PHASE_PROTECTED ||
+            pair->phase == KMR_PHASE_HANDING_OVER) {
+            effect = kmr_step_effect(step, KMR_EFFECT_TAKEOVER);
+            kmr_text_set(effect->reason, sizeof(effect->reason), event->reason);
+        } else if (pair->phase == KMR_PHASE_SYNCING ||
+                   pair->phase == KMR_PHASE_IN_STEP) {
+            hold(step, event->reason); /* nobody may take over yet */
+        }
+        break;
     case KMR_ENGINE_HANDED_OVER:
         if (pair->phase == KMR_PHASE_PROTECTED) {
             /* The order hung, was given up, and fired: it is frozen. */

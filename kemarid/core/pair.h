@@ -111,6 +111,7 @@ const char *kmr_claim_text(enum kmr_claim claim);
     X(IN_STEP, "in-step")           \
     X(PROTECTED, "protected")       \
     X(HOLDING, "holding")           \
+    X(MEMORY_LOST, "memory-lost")   \
     X(HANDING_OVER, "handing-over") \
     X(HANDED_OVER, "handed-over")   \
     X(SYNCHRONISED, "synchronised") \
@@ -235,6 +236,7 @@ struct kmr_event {
     X(REFUSE, "refuse")     /* standby `id` can't: `reason` */               \
     X(DROP, "drop")         /* standby `id` is given up */                   \
     X(HANDOVER, "handover") /* ask the owner's node for one */               \
+    X(TAKEOVER, "takeover") /* ask the standby's node for one: `reason` */   \
     X(MOVED, "moved")       /* transition `from` -> `to`: `reason` */        \
     X(NOTE, "note")         /* worth a line in the log: `reason` */          \
     X(PERSIST, "persist")   /* write the state file */                       \

@@ -126,6 +126,7 @@ void kmr_standby_engine(struct kmr_step *step)
     case KMR_ENGINE_IN_STEP:
     case KMR_ENGINE_PROTECTED:
     case KMR_ENGINE_HOLDING:
+    case KMR_ENGINE_MEMORY_LOST:
     case KMR_ENGINE_HANDING_OVER:
     case KMR_ENGINE_HANDED_OVER:
     case KMR_ENGINE_TAKING_OVER:
@@ -161,7 +162,7 @@ static const char *why_claim(struct kmr_step *step)
         return "the owner has handed over";
     }
     if (pair->takeover_asked) {
-        return "asked by an operator";
+        return "it was asked to";
     }
     /* One that was not heard yet may be there, its kemarid starting as ours
      * did: the stream tells whether its QEMU is. */
@@ -302,6 +303,14 @@ static void adopted_owner(struct kmr_step *step)
         break;
     case KMR_ENGINE_PROTECTED:
         kmr_step_move(step, KMR_PHASE_PROTECTED, "adopted");
+        break;
+    case KMR_ENGINE_MEMORY_LOST:
+        /* paired: kmr_owner_engine() asks for a takeover next time */
+        kmr_step_move(step,
+                      pair->agreed.record.mode == KMR_MODE_PAIRED
+                          ? KMR_PHASE_PROTECTED
+                          : KMR_PHASE_HOLDING,
+                      "adopted");
         break;
     case KMR_ENGINE_HOLDING:
         kmr_step_move(step, KMR_PHASE_HOLDING, "adopted");

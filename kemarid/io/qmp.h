@@ -24,6 +24,7 @@
     X(IN_STEP, "in-step")           \
     X(PROTECTED, "protected")       \
     X(HOLDING, "holding")           \
+    X(MEMORY_LOST, "memory-lost")   \
     X(HANDING_OVER, "handing-over") \
     X(HANDED_OVER, "handed-over")   \
     X(SYNCHRONISED, "synchronised") \

@@ -225,6 +225,9 @@ static void do_effect(struct sim *sim, unsigned n,
     case KMR_EFFECT_HANDOVER:
         send_event(sim, n, KMR_EVENT_HANDOVER, effect);
         break;
+    case KMR_EFFECT_TAKEOVER:
+        send_event(sim, n, KMR_EVENT_TAKEOVER, effect);
+        break;
     case KMR_EFFECT_MOVED:
         sim_say(sim, "%s %s -> %s (%s)", node->name,
                 kmr_phase_text(effect->from), kmr_phase_text(effect->to),

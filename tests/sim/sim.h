@@ -277,6 +277,7 @@ struct sim_faults {
     bool handover_fails; /* once */
     bool files;          /* state files are lost, or come back old */
     bool slow_disk;
+    bool memory; /* pages of a primary's memory are lost */
 };
 
 struct sim_decided {

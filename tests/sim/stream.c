@@ -104,13 +104,34 @@ static void acknowledged(struct sim *sim, int index)
     }
 }
 
+/* It takes no more checkpoints, and its standby misses them after a second. */
+static bool loses_memory(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (!sim->faults.memory || sim->faults.quiet ||
+        (inst->state != KMR_ENGINE_IN_STEP &&
+         inst->state != KMR_ENGINE_PROTECTED &&
+         inst->state != KMR_ENGINE_HANDING_OVER) ||
+        !sim_chance(sim, 3)) {
+        return false;
+    }
+    inst->state = KMR_ENGINE_MEMORY_LOST;
+    sim->insts[inst->link].broken_ms = sim->now_ms + 1000;
+    sim_say(sim, "%s i%u has lost memory", sim->node[inst->node].name,
+            inst->id);
+    sim_news(sim, index, KMR_ENGINE_MEMORY_LOST, false);
+    return true;
+}
+
 static void transact(struct sim *sim, int index)
 {
     struct sim_inst *inst = &sim->insts[index];
 
     if (inst->link < 0 || inst->carry_ms != 0 || inst->ack_ms != 0 ||
         inst->role != KMR_ENGINE_ROLE_PRIMARY ||
-        inst->state == KMR_ENGINE_HANDED_OVER) {
+        inst->state == KMR_ENGINE_HANDED_OVER ||
+        inst->state == KMR_ENGINE_MEMORY_LOST || loses_memory(sim, index)) {
         return;
     }
     if (inst->state == KMR_ENGINE_HANDING_OVER) {

@@ -97,6 +97,18 @@ static void done(struct sim *sim, unsigned index, const struct kmr_effect *eff,
     sim_step(sim, index, &event);
 }
 
+static const enum kmr_msg_type sent_as[KMR_EFFECT_BUG + 1] = {
+    [KMR_EFFECT_SEND] = KMR_MSG_PAXOS,
+    [KMR_EFFECT_DEATH] = KMR_MSG_DEATH,
+    [KMR_EFFECT_FROZEN] = KMR_MSG_FROZEN,
+    [KMR_EFFECT_INVITE] = KMR_MSG_INVITE,
+    [KMR_EFFECT_READY] = KMR_MSG_READY,
+    [KMR_EFFECT_REFUSE] = KMR_MSG_REFUSE,
+    [KMR_EFFECT_DROP] = KMR_MSG_DROP,
+    [KMR_EFFECT_HANDOVER] = KMR_MSG_HANDOVER,
+    [KMR_EFFECT_TAKEOVER] = KMR_MSG_TAKEOVER,
+};
+
 /* An order to the QEMU of a node, by the engine's contract. */
 static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
 {
@@ -200,7 +212,7 @@ static void effect(struct sim *sim, unsigned index,
                    const struct kmr_effect *eff)
 {
     struct sim_node *node = &sim->nodes[index];
-    struct kmr_msg msg = { .type = KMR_MSG_COUNT };
+    struct kmr_msg msg = { .type = sent_as[eff->type] };
     size_t used = strlen(sim->trace);
 
     snprintf(msg.vm, sizeof(msg.vm), "vm0");
@@ -218,31 +230,19 @@ static void effect(struct sim *sim, unsigned index,
         }
         return;
     case KMR_EFFECT_SEND:
-        msg.type = KMR_MSG_PAXOS;
         msg.paxos = eff->paxos;
         break;
-    case KMR_EFFECT_DEATH:
-        msg.type = KMR_MSG_DEATH;
-        break;
-    case KMR_EFFECT_FROZEN:
-        msg.type = KMR_MSG_FROZEN;
-        break;
     case KMR_EFFECT_INVITE:
-        msg.type = KMR_MSG_INVITE;
         memcpy(msg.target, eff->node, sizeof(msg.target));
         msg.moving = eff->moving;
         break;
+    case KMR_EFFECT_DEATH:
+    case KMR_EFFECT_FROZEN:
     case KMR_EFFECT_READY:
-        msg.type = KMR_MSG_READY;
-        break;
     case KMR_EFFECT_REFUSE:
-        msg.type = KMR_MSG_REFUSE;
-        break;
     case KMR_EFFECT_DROP:
-        msg.type = KMR_MSG_DROP;
-        break;
     case KMR_EFFECT_HANDOVER:
-        msg.type = KMR_MSG_HANDOVER;
+    case KMR_EFFECT_TAKEOVER:
         break;
     case KMR_EFFECT_MOVED:
         snprintf(sim->trace + used, sizeof(sim->trace) - used,

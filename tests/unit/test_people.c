@@ -259,6 +259,40 @@ static void test_adopts_a_hanging_standby(void **state)
     assert_int_equal(sim.nodes[1].pair.phase, KMR_PHASE_KILLING);
 }
 
+/* A page of the owner's memory is lost: the standby has it as it was. */
+static void test_memory_lost(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_engine(&sim, 0, KMR_ENGINE_MEMORY_LOST, "a page is lost");
+    sim_run(&sim, 100);
+    sim_expect(
+        &sim,
+        "node2 SYNCHRONISED -> CLAIMED (the record names it the owner)\n"
+        "node2 can't take over: an earlier owner is not confirmed dead (node "
+        "node1)\n"
+        "node1 PROTECTED -> KILLING (another instance is the owner)\n"
+        "node1 KILLING -> IDLE (QEMU is dead)\n"
+        "node2 CLAIMED -> TAKING_OVER (no earlier owner can write any more)\n"
+        "node2 TAKING_OVER -> SOLO (took over, the guest runs)\n");
+    assert_int_equal(sim.max_running, 1);
+}
+
+/* The standby is lost as well, as it happens: the guest copes by itself. */
+static void test_memory_lost_alone(void **state)
+{
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_power_cut(&sim, 1);
+    sim_engine(&sim, 0, KMR_ENGINE_MEMORY_LOST, "a page is lost");
+    sim_run(&sim, 60000);
+    assert_true(kmr_pair_owns(&sim.nodes[0].pair));
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    assert_int_equal(sim.max_running, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -273,6 +307,8 @@ int main(void)
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_adopts_a_hanging_owner),
         cmocka_unit_test(test_adopts_a_hanging_standby),
+        cmocka_unit_test(test_memory_lost),
+        cmocka_unit_test(test_memory_lost_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
