@@ -12,7 +12,7 @@
 #include "xmltree.h"
 
 #define QEMU_NS "http://libvirt.org/schemas/domain/qemu/1.0"
-#define VCPUS_MAX 2u
+#define VCPUS_MAX 8u
 #define VALUE_MAX 128
 
 struct ctx {
@@ -215,12 +215,6 @@ static void check_interface(struct ctx *ctx, const xmlNode *nic)
         say(ctx, true, driver ? driver : nic, name,
             "vhost sends from the kernel, so its packets can't be held: add "
             "<driver name='qemu'/>");
-    }
-    if (kmr_xml_prop(driver, "queues", value, sizeof(value)) &&
-        strcmp(value, "1") != 0) {
-        say(ctx, true, driver, name,
-            "queues='%s' (multiqueue) can't be protected yet: remove it",
-            value);
     }
 }
 

@@ -34,6 +34,10 @@ static const struct {
     { "video", 0, 0, "model", "type", NULL, "cirrus-vga" },
 
     { "memballoon", 0, 0, NULL, "model", "none", NOTHING },
+    { "memballoon", 0, 0, NULL, "model", "virtio-transitional",
+      "virtio-balloon-pci-transitional" },
+    { "memballoon", 0, 0, NULL, "model", "virtio-non-transitional",
+      "virtio-balloon-pci-non-transitional" },
     { "memballoon", 0, 0, NULL, "model", ANY, "virtio-balloon-pci" },
     { "memballoon", 0, 0, NULL, "model", NULL, "virtio-balloon-pci" },
 

@@ -29,7 +29,8 @@ class Machine:
         self.instance = str(uuid.uuid4())
         self.console = os.path.join(folder, name + ".console")
         self.events = []
-        self.tap = None
+        self.side = 0
+        self.agent = None
         self._log = open(os.path.join(folder, name + ".qmp"), "w")
         self._buffer = b""
         path = os.path.join(folder, name + ".sock")
@@ -148,6 +149,16 @@ class Machine:
         while text not in self.console_text():
             if time.monotonic() > end or self.process.poll() is not None:
                 raise MachineError(f"{self.name}: the guest never said "
+                                   f"\"{text}\"")
+            time.sleep(0.02)
+
+    def await_more(self, text, timeout):
+        """Waits until the guest says TEXT once more than it has."""
+        wanted = self.console_text().count(text) + 1
+        end = time.monotonic() + timeout
+        while self.console_text().count(text) < wanted:
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise MachineError(f"{self.name}: the guest says no more "
                                    f"\"{text}\"")
             time.sleep(0.02)
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from machine import Machine, MachineError
+from shape import agent_path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -18,8 +19,8 @@ FIRMWARE = ["/usr/share/seabios", "/usr/share/qemu"]
 GUEST_IP = "10.77.4.50"
 CLIENT_IP = "10.77.4.200"
 PORT = 7000
-MAC = "52:54:00:4b:4d:01"
-MEMORY_MIB = 128
+GUEST_IP2 = "10.77.5.50"  # its second card's
+CLIENT_IP2 = "10.77.5.200"
 
 
 def output_of(*command):
@@ -39,6 +40,13 @@ def find_guest():
     if os.environ.get("KEMARI_GUEST"):
         return os.environ["KEMARI_GUEST"]
     return output_of(os.path.join(TOP, "tests/guest/build"))
+
+
+def find_generic_guest():
+    """The one with the kernel that knows all network cards."""
+    if os.environ.get("KEMARI_GUEST_GENERIC"):
+        return os.environ["KEMARI_GUEST_GENERIC"]
+    return output_of(os.path.join(TOP, "tests/guest/build"), "--generic")
 
 
 def find_client(folder):
@@ -61,28 +69,34 @@ def run(*command):
 
 
 def make_network():
-    """A bridge with the client's address, and two TAP devices on it."""
+    """Two bridges with the client's addresses, and TAP devices on them: one
+    for each side, on the first bridge also with several queues."""
     run("ip", "link", "set", "lo", "up")
-    run("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0",
-        "mcast_snooping", "0")
-    with open("/proc/sys/net/ipv6/conf/br0/disable_ipv6", "w") as file:
-        file.write("1")
-    run("ip", "address", "add", CLIENT_IP + "/24", "dev", "br0")
-    for name in ("tap0", "tap1"):
-        run("ip", "tuntap", "add", name, "mode", "tap")
-        run("ip", "link", "set", name, "master", "br0", "up")
-    run("ip", "link", "set", "br0", "up")
-    # as in the guest: without it, a lost segment costs 200 ms
-    run("ip", "route", "change", "10.77.4.0/24", "dev", "br0",
-        "src", CLIENT_IP, "rto_min", "20ms")
+    for bridge, address, taps in (
+            ("br0", CLIENT_IP, ("tap0", "tap1", "mtap0", "mtap1")),
+            ("br1", CLIENT_IP2, ("tap2", "tap3"))):
+        run("ip", "link", "add", bridge, "type", "bridge",
+            "forward_delay", "0", "mcast_snooping", "0")
+        with open(f"/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6",
+                  "w") as file:
+            file.write("1")
+        run("ip", "address", "add", address + "/24", "dev", bridge)
+        for name in taps:
+            more = ["multi_queue"] if name.startswith("m") else []
+            run("ip", "tuntap", "add", name, "mode", "tap", *more)
+            run("ip", "link", "set", name, "master", bridge, "up")
+        run("ip", "link", "set", bridge, "up")
+        # as in the guest: without it, a lost segment costs 200 ms
+        run("ip", "route", "change", address.rsplit(".", 1)[0] + ".0/24",
+            "dev", bridge, "src", address, "rto_min", "20ms")
 
 
 class Storage:
     """A storage server of its own: no image lock, no shared page cache."""
 
-    def __init__(self, folder, mib=256):
-        self.socket = os.path.join(folder, "nbd.sock")
-        log = open(os.path.join(folder, "nbdkit.log"), "w")
+    def __init__(self, folder, mib=256, name="nbd"):
+        self.socket = os.path.join(folder, name + ".sock")
+        log = open(os.path.join(folder, name + "kit.log"), "w")
         self.process = subprocess.Popen(
             ["nbdkit", "-f", "-U", self.socket, "memory", f"{mib}M"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -131,15 +145,15 @@ class Client:
     """The witness's client, and what it found."""
 
     def __init__(self, program, folder, connections=8, interval_ms=5,
-                 payload=0):
+                 payload=0, host=GUEST_IP, name="client"):
         self._program = program
-        self._log = os.path.join(folder, "client.log")
-        self._json = os.path.join(folder, "client.json")
-        with open(os.path.join(folder, "client.stderr"), "w") as stderr:
+        self._log = os.path.join(folder, name + ".log")
+        self._json = os.path.join(folder, name + ".json")
+        with open(os.path.join(folder, name + ".stderr"), "w") as stderr:
             self.process = subprocess.Popen(
-                [program, "--host", GUEST_IP, "--port", str(PORT),
+                [program, "--host", host, "--port", str(PORT),
                  "--log", self._log, "--json", self._json,
-                 "--ledger", os.path.join(folder, "client.ledger"),
+                 "--ledger", os.path.join(folder, name + ".ledger"),
                  "--connections", str(connections),
                  "--interval-ms", str(interval_ms),
                  "--payload", str(payload)],
@@ -215,39 +229,44 @@ class Stage:
         self.accel = accel
         self.silence_ms = silence_ms  # 1000 is what kemarid uses
         self.emulator = find_emulator()
-        self.guest = find_guest()
         self.client_program = find_client(folder)
         self.machines = 0
         make_network()
-        self.storage = Storage(folder)
+        self.storage = [Storage(folder), Storage(folder, name="nbd1")]
 
-    def start_machine(self, folder, board, vcpus, words, primary=None):
+    def start_machine(self, folder, shape, words, primary=None):
         """A QEMU that boots the guest, or waits for the PRIMARY."""
         name = f"qemu{self.machines}"
-        tap = "tap1" if primary and primary.tap == "tap0" else "tap0"
+        side = 1 - primary.side if primary else 0
+        agent = agent_path(folder, name)
+        guest = find_generic_guest() if shape.is_generic() else find_guest()
         self.machines += 1
-        line = (f"console=ttyS0 quiet witness.ip={GUEST_IP}/24 "
-                f"witness.port={PORT} witness.disk=/dev/vda {words}")
+        line = ["console=ttyS0", "quiet", f"witness.ip={GUEST_IP}/24",
+                f"witness.port={PORT}"] + shape.words() + [words]
+        if len(shape.cards) > 1:
+            line.append(f"witness.ip2={GUEST_IP2}")
         arguments = [
             self.emulator, "-nodefaults", "-display", "none",
-            "-machine", board, "-accel", self.accel, "-smp", str(vcpus),
-            "-m", str(MEMORY_MIB),
-            "-kernel", os.path.join(self.guest, "vmlinuz"),
-            "-initrd", os.path.join(self.guest, "initrd"), "-append", line,
-            "-blockdev", "driver=nbd,node-name=nbd0,cache.direct=on,"
-            f"server.type=unix,server.path={self.storage.socket}",
-            "-blockdev", "driver=raw,node-name=disk0,cache.direct=on,"
-            "file=nbd0",
-            "-device", "virtio-blk-pci,drive=disk0",
-            "-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no",
-            "-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile="]
+            "-accel", self.accel,
+            "-kernel", os.path.join(guest, "vmlinuz"),
+            "-initrd", os.path.join(guest, "initrd"),
+            "-append", " ".join(line)]
+        arguments += shape.arguments(
+            side, [storage.socket for storage in self.storage], agent)
         for path in FIRMWARE:
             arguments += ["-L", path]
         if primary:
             arguments += ["-incoming", "defer"]
         machine = Machine(name, folder, arguments)
-        machine.tap = tap
+        machine.side = side
+        machine.agent = agent
         return machine
 
-    def start_client(self, folder, options):
-        return Client(self.client_program, folder, **options)
+    def start_clients(self, folder, shape, options):
+        """One for each card; the first has the load."""
+        clients = [Client(self.client_program, folder, **options)]
+        if len(shape.cards) > 1:
+            clients.append(Client(self.client_program, folder, connections=4,
+                                  interval_ms=10, host=GUEST_IP2,
+                                  name="client2"))
+        return clients

@@ -10,7 +10,8 @@ tests_guest_client_SOURCES = tests/guest/client.c tests/guest/client.h \
 
 tests_guest_witness_SOURCES = tests/guest/witness.c tests/guest/witness.h \
 	tests/guest/witness_boot.c tests/guest/witness_clock.c \
-	tests/guest/witness_disk.c tests/guest/witness_guest.h \
+	tests/guest/witness_device.c tests/guest/witness_disk.c \
+	tests/guest/witness_guest.h \
 	tests/guest/witness_load.c tests/guest/witness_port.c \
 	tests/guest/witness_power.c
 tests_guest_witness_CFLAGS = $(AM_CFLAGS) -pthread

@@ -351,7 +351,10 @@ static void parse_word(struct wit_config *config, const char *word)
 {
     char text[WIT_NAME_MAX];
 
-    if (sscanf(word, "witness.ip=%15[0-9.]/%u", text, &config->prefix) == 2) {
+    if (sscanf(word, "witness.ip2=%15[0-9.]", text) == 1) {
+        config->has_ip2 = inet_pton(AF_INET, text, &config->ip2) == 1;
+    } else if (sscanf(word, "witness.ip=%15[0-9.]/%u", text, &config->prefix) ==
+               2) {
         config->has_ip =
             inet_pton(AF_INET, text, &config->ip) == 1 && config->prefix <= 32;
     } else if (sscanf(word, "witness.disk=%127s", text) == 1) {
@@ -360,6 +363,9 @@ static void parse_word(struct wit_config *config, const char *word)
                sscanf(word, "witness.load=mem:%u", &config->load_mib) == 1 ||
                sscanf(word, "witness.load=port:%u", &config->port_load) == 1 ||
                sscanf(word, "witness.clocks=%u", &config->clocks) == 1 ||
+               sscanf(word, "witness.more=%u", &config->more) == 1 ||
+               sscanf(word, "witness.rng=%u", &config->rng) == 1 ||
+               sscanf(word, "witness.agent=%u", &config->agent) == 1 ||
                sscanf(word, "witness.writers=%u", &config->writers) == 1) {
         return;
     } else if (strncmp(word, "witness.", 8) == 0) {
@@ -405,6 +411,22 @@ static void read_boot_id(void)
     }
 }
 
+/* PATHS: with commas between them */
+static int open_disks(const char *paths)
+{
+    char copy[WIT_NAME_MAX];
+    char *rest = copy;
+    char *path;
+    int ret = 0;
+
+    snprintf(copy, sizeof(copy), "%s", paths);
+    while (ret == 0 && (path = strsep(&rest, ","))) {
+        ret = wit_boot_await(path, 5000);
+        ret = ret ? ret : wit_disk_open(path);
+    }
+    return ret;
+}
+
 int main(int argc, char **argv)
 {
     struct wit_config config = { .port = 7000, .disk = "/dev/vda" };
@@ -415,8 +437,11 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (is_init) {
         wit_boot_mount();
-        wit_boot_modules();
+        wit_boot_modules("/modules/order");
         parse_kernel_line(&config);
+        if (config.more) {
+            wit_boot_modules("/modules/more");
+        }
     }
     for (int i = 1; i < argc && !is_init; i++) {
         parse_word(&config, argv[i]);
@@ -428,20 +453,23 @@ int main(int argc, char **argv)
     if (is_init && config.has_ip) {
         step = "network";
         ret = wit_boot_network(&config);
+        config.ip.s_addr =
+            config.has_ip2 ? htonl(INADDR_ANY) : config.ip.s_addr;
     } else {
         config.ip.s_addr = htonl(is_init ? INADDR_ANY : INADDR_LOOPBACK);
     }
     if (ret == 0) {
         step = config.disk;
-        ret = wit_boot_await(config.disk, 5000);
+        ret = open_disks(config.disk);
     }
-    ret = ret ? ret : wit_disk_open(config.disk);
     if (ret == 0) {
         step = "background load";
         ret = config.load_mib ? wit_load_start(config.load_mib) : 0;
         ret = ret ? ret : wit_disk_start_writers(config.writers);
         ret = ret || !config.port_load ? ret : wit_port_start();
         ret = ret || !config.clocks ? ret : wit_clock_start();
+        ret = ret || !config.rng ? ret : wit_rng_start();
+        ret = ret || !config.agent ? ret : wit_agent_start();
     }
     if (ret == 0 && is_init && wit_power_start() < 0) {
         wit_say("no power button: who stops the guest has to kill it");

@@ -40,15 +40,15 @@ void wit_boot_mount(void)
     }
 }
 
-void wit_boot_modules(void)
+void wit_boot_modules(const char *order)
 {
     char name[WIT_NAME_MAX];
-    FILE *order = fopen("/modules/order", "re");
+    FILE *file = fopen(order, "re");
 
-    if (!order) {
+    if (!file) {
         return;
     }
-    while (fgets(name, sizeof(name), order)) {
+    while (fgets(name, sizeof(name), file)) {
         char path[WIT_NAME_MAX + 16];
         name[strcspn(name, "\n")] = '\0';
         snprintf(path, sizeof(path), "/modules/%s", name);
@@ -61,7 +61,7 @@ void wit_boot_modules(void)
             close(fd);
         }
     }
-    fclose(order);
+    fclose(file);
 }
 
 int wit_boot_await(const char *path, int timeout_ms)
@@ -75,24 +75,47 @@ int wit_boot_await(const char *path, int timeout_ms)
     return -ETIMEDOUT;
 }
 
-/* The first network card, NAME of IFNAMSIZ bytes. */
-static int find_card(char *name)
+static unsigned long long address_of(const char *card)
+{
+    char path[64];
+    unsigned byte[6] = { 0 };
+    unsigned long long address = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/sys/class/net/%.15s/address", card);
+    file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%x:%x:%x:%x:%x:%x", &byte[0], &byte[1], &byte[2],
+                   &byte[3], &byte[4], &byte[5]) == 6) {
+            for (unsigned i = 0; i < 6; i++) {
+                address = address << 8 | byte[i];
+            }
+        }
+        fclose(file);
+    }
+    return address;
+}
+
+/* The card with the lowest hardware address that is above ABOVE, and that. */
+static int find_card(char *name, unsigned long long *above)
 {
     DIR *dir = opendir("/sys/class/net");
+    unsigned long long lowest = ~0ull;
     struct dirent *entry;
-    int ret = -ENODEV;
 
     if (!dir) {
         return -errno;
     }
     while ((entry = readdir(dir))) {
-        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lo") != 0) {
+        unsigned long long address = address_of(entry->d_name);
+        if (address > *above && address < lowest) {
             snprintf(name, IFNAMSIZ, "%.15s", entry->d_name);
-            ret = 0;
+            lowest = address;
         }
     }
     closedir(dir);
-    return ret;
+    *above = lowest == ~0ull ? *above : lowest;
+    return lowest == ~0ull ? -ENODEV : 0;
 }
 
 static void add_attribute(struct nlmsghdr *header, unsigned short type,
@@ -191,27 +214,47 @@ static int bring_up(const char *card, const struct wit_config *config)
     return ret;
 }
 
+static int await_cards(unsigned count)
+{
+    char card[IFNAMSIZ];
+
+    for (int i = 0; i < 200; i++) {
+        unsigned long long above = 0;
+        unsigned found = 0;
+        while (found < count && find_card(card, &above) == 0) {
+            found++;
+        }
+        if (found == count) {
+            return 0;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    }
+    return -ENODEV;
+}
+
 int wit_boot_network(const struct wit_config *config)
 {
     char card[IFNAMSIZ];
     struct wit_config local = { .prefix = 8, .has_ip = true };
+    struct wit_config second = *config;
+    unsigned long long above = 0;
     int ret;
 
     local.ip.s_addr = htonl(INADDR_LOOPBACK);
     bring_up("lo", &local);
-    for (int i = 0; (ret = find_card(card)) && i < 200; i++) {
-        nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    second.ip = config->ip2;
+    ret = await_cards(config->has_ip2 ? 2 : 1);
+    for (const struct wit_config *one = config; ret == 0 && one;
+         one = one == config && config->has_ip2 ? &second : NULL) {
+        ret = find_card(card, &above);
+        ret = ret ? ret : bring_up(card, one);
+        if (ret == 0) {
+            int error = set_rto_min(one, (int)if_nametoindex(card));
+            if (error) {
+                wit_say("rto_min: %s; failovers will look longer",
+                        strerror(-error));
+            }
+        }
     }
-    if (ret) {
-        return ret;
-    }
-    ret = bring_up(card, config);
-    if (ret) {
-        return ret;
-    }
-    ret = set_rto_min(config, (int)if_nametoindex(card));
-    if (ret) {
-        wit_say("rto_min: %s; failovers will look longer", strerror(-ret));
-    }
-    return 0;
+    return ret;
 }

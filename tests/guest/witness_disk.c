@@ -24,19 +24,32 @@ struct entry {
     uint32_t check;
 };
 
-static int disk_fd = -1;
-static uint64_t ring_blocks;
-static uint64_t writer_start; /* block */
-static uint64_t writer_blocks;
+static int disk_fds[WIT_MAX_DISKS];
+static unsigned disk_count;
+/* of each disk; as on the smallest */
+static uint64_t ring_blocks = RING_MAX;
+static uint64_t writer_start = UINT64_MAX; /* block */
+static uint64_t writer_blocks = WRITER_BLOCKS_MAX;
 static struct entry *table;
 static uint64_t table_sum; /* of all entries, order does not matter */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t smaller(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
 
 int wit_disk_open(const char *path)
 {
     struct stat st;
     uint64_t bytes = 0;
-    int fd = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+    uint64_t half;
+    int fd;
+
+    if (disk_count == WIT_MAX_DISKS) {
+        return -E2BIG;
+    }
+    fd = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
 
     /* a file on tmpfs: only outside of a guest, when the tests try this */
     if (fd < 0 && errno == EINVAL && getpid() != 1) {
@@ -55,25 +68,23 @@ int wit_disk_open(const char *path)
     } else {
         bytes = (uint64_t)st.st_size;
     }
-    ring_blocks = bytes / WIT_BLOCK / 2 / WIT_MAX_CONNECTIONS;
-    if (ring_blocks > RING_MAX) {
-        ring_blocks = RING_MAX;
-    }
-    writer_start = bytes / WIT_BLOCK / 2;
-    writer_blocks = (bytes / WIT_BLOCK - writer_start) / WIT_MAX_WRITERS;
-    if (writer_blocks > WRITER_BLOCKS_MAX) {
-        writer_blocks = WRITER_BLOCKS_MAX;
-    }
+    half = bytes / WIT_BLOCK / 2;
+    ring_blocks = smaller(ring_blocks, half / WIT_MAX_CONNECTIONS);
+    writer_start = smaller(writer_start, half);
+    writer_blocks = smaller(writer_blocks, (bytes / WIT_BLOCK - writer_start) /
+                                               WIT_MAX_WRITERS);
     if (ring_blocks < WIT_VERIFY_MAX || writer_blocks < 1) {
         errno = ENOSPC;
         goto fail;
     }
-    table = calloc(ring_blocks * WIT_MAX_CONNECTIONS, sizeof(*table));
+    if (!table) {
+        table = calloc(ring_blocks * WIT_MAX_CONNECTIONS, sizeof(*table));
+    }
     if (!table) {
         errno = ENOMEM;
         goto fail;
     }
-    disk_fd = fd;
+    disk_fds[disk_count++] = fd;
     return 0;
 
 fail:;
@@ -139,6 +150,7 @@ uint16_t wit_disk_write(unsigned slot, const struct wit_request *request,
     struct wit_record *record = block;
     uint64_t number = slot * ring_blocks + request->seq % ring_blocks;
     off_t offset = (off_t)(number * WIT_BLOCK);
+    int fd = disk_fds[slot % disk_count];
     struct entry *entry = &table[number];
     struct entry now;
     uint16_t status = 0;
@@ -147,7 +159,7 @@ uint16_t wit_disk_write(unsigned slot, const struct wit_request *request,
     pthread_mutex_lock(&table_lock);
     struct entry known = *entry;
     pthread_mutex_unlock(&table_lock);
-    if (pread(disk_fd, block, WIT_BLOCK, offset) != WIT_BLOCK) {
+    if (pread(fd, block, WIT_BLOCK, offset) != WIT_BLOCK) {
         wit_say("I/O error: read of block %lu: %s", number, strerror(errno));
         wit_count(&wit_state.io_errors);
         return WIT_IO_ERROR;
@@ -165,7 +177,7 @@ uint16_t wit_disk_write(unsigned slot, const struct wit_request *request,
     record->payload = request->payload;
     memcpy(record->data, payload, request->payload);
     record->sum = record_sum(record);
-    if (pwrite(disk_fd, block, WIT_BLOCK, offset) != WIT_BLOCK) {
+    if (pwrite(fd, block, WIT_BLOCK, offset) != WIT_BLOCK) {
         wit_say("I/O error: write of block %lu: %s", number, strerror(errno));
         wit_count(&wit_state.io_errors);
         return status | WIT_IO_ERROR;
@@ -217,8 +229,8 @@ void wit_disk_verify(unsigned slot, const struct wit_request *request,
         if (run > ring_blocks - start) {
             run = ring_blocks - start;
         }
-        ssize_t got = pread(disk_fd, buffer, run * WIT_BLOCK,
-                            (off_t)(number * WIT_BLOCK));
+        ssize_t got = pread(disk_fds[slot % disk_count], buffer,
+                            run * WIT_BLOCK, (off_t)(number * WIT_BLOCK));
         if (got != (ssize_t)(run * WIT_BLOCK)) {
             wit_say("I/O error: read of block %lu: %s", number,
                     strerror(errno));
@@ -258,6 +270,7 @@ static void *writer_main(void *arg)
 {
     unsigned number = (unsigned)(uintptr_t)arg;
     uint64_t first = writer_start + number * writer_blocks;
+    int fd = disk_fds[number % disk_count];
     uint64_t client = 0xb0000000u + number;
     uint64_t *known = calloc(writer_blocks, sizeof(*known));
     struct wit_record *record = NULL;
@@ -271,7 +284,7 @@ static void *writer_main(void *arg)
         uint64_t i = seq % writer_blocks;
         uint64_t real_ns;
         off_t offset = (off_t)((first + i) * WIT_BLOCK);
-        if (pread(disk_fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
+        if (pread(fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
             wit_count(&wit_state.io_errors);
             wit_say("writer %u: read: %s", number, strerror(errno));
             continue;
@@ -294,7 +307,7 @@ static void *writer_main(void *arg)
         record->seq = seq;
         wit_clock(&record->mono_ns, &real_ns);
         record->sum = record_sum(record);
-        if (pwrite(disk_fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
+        if (pwrite(fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
             wit_count(&wit_state.io_errors);
             wit_say("writer %u: write: %s", number, strerror(errno));
         }

@@ -9,17 +9,23 @@
 
 #define WIT_MAX_WRITERS 16
 #define WIT_NAME_MAX 128
+#define WIT_MAX_DISKS 4
 
 struct wit_config {
     struct in_addr ip;
-    unsigned prefix; /* bits */
+    struct in_addr ip2; /* of the second card */
+    unsigned prefix;    /* bits */
     bool has_ip;
+    bool has_ip2;
     unsigned port;
     char disk[WIT_NAME_MAX];
     unsigned load_mib; /* 0: none */
     unsigned writers;
     unsigned clocks;
     unsigned port_load;
+    unsigned more; /* drivers */
+    unsigned rng;
+    unsigned agent;
 };
 
 /* Counters of the whole guest; wit_lock protects them. */
@@ -40,16 +46,17 @@ bool wit_clock(uint64_t *ret_mono_ns, uint64_t *ret_real_ns);
 
 /* witness_boot.c: what an init does, as process 1 only. */
 void wit_boot_mount(void);
-void wit_boot_modules(void);
+void wit_boot_modules(const char *order);
 int wit_boot_network(const struct wit_config *config);
 int wit_boot_await(const char *path, int timeout_ms);
 
 /*
- * witness_disk.c: the first half of the disk has WIT_MAX_CONNECTIONS rings of
- * records, the second half is the background writers'.
+ * witness_disk.c: the first half of each disk has WIT_MAX_CONNECTIONS rings of
+ * records, the second half is the background writers'. Rings and writers use
+ * the disks in turn.
  */
-int wit_disk_open(const char *path);
-uint64_t wit_disk_ring(void); /* blocks in a ring */
+int wit_disk_open(const char *path); /* once for each, all before the rest */
+uint64_t wit_disk_ring(void);        /* blocks in a ring */
 /* Writes the record; returns WIT_... bits. BLOCK: aligned, WIT_BLOCK bytes. */
 uint16_t wit_disk_write(unsigned slot, const struct wit_request *request,
                         const uint8_t *payload, void *block);
@@ -70,6 +77,10 @@ int wit_load_start(unsigned mib);
 
 /* witness_port.c: needs a second serial port. */
 int wit_port_start(void);
+
+/* witness_device.c: need their device; they say it as long as they live. */
+int wit_rng_start(void);
+int wit_agent_start(void);
 
 /* witness_clock.c */
 int wit_clock_start(void);

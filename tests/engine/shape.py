@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a machine is made of, and the users of its smaller devices."""
+
+import os
+import socket
+import threading
+import time
+
+from machine import MachineError
+
+BOARDS = ("pc", "q35")
+DISKS = ("blk", "scsi")
+CARDS = ("virtio", "e1000", "e1000e")
+EXTRAS = ("rng", "balloon", "agent")
+MACS = ("52:54:00:4b:4d:01", "52:54:00:4b:4d:02")
+MEMORY_MIB = 128
+BALLOON_MIB = (88, 128)  # what may be left to the guest
+DEVICE_S = 20
+
+
+class Shape:
+    """A board, its processors, disks, network cards, and extras."""
+
+    def __init__(self, board, vcpus, disks=("blk",), cards=("virtio",),
+                 queues=1, extras=()):
+        self.board = board
+        self.vcpus = vcpus
+        self.disks = list(disks)
+        self.cards = list(cards)
+        self.queues = queues
+        self.extras = list(extras)
+
+    @classmethod
+    def choose(cls, arguments, chance, number):
+        """By chance, but for what ARGUMENTS say; plain ones as they used to
+        be: virtio, one or two vCPUs."""
+        board = chance.choice(BOARDS)
+        if arguments.plain:
+            return cls(arguments.board or board,
+                       arguments.vcpus or 1 + number % 2)
+        vcpus = chance.choices((1, 2, 4, 8), (3, 3, 2, 1))[0]
+        disks = chance.choices(DISKS, k=chance.choice((1, 1, 2)))
+        cards = chance.choices(CARDS, (4, 1, 1), k=chance.choice((1, 1, 2)))
+        queues = chance.choice((1, 2, 4))
+        extras = [name for name in EXTRAS if chance.random() < 0.4]
+        return cls(arguments.board or board, arguments.vcpus or vcpus,
+                   arguments.disks or disks, arguments.cards or cards,
+                   arguments.queues or queues,
+                   extras if arguments.extras is None else arguments.extras)
+
+    def __str__(self):
+        return " ".join([self.board, f"{self.vcpus} vCPU",
+                         "+".join(self.disks), "+".join(self.cards),
+                         f"{self.queues} queues"] + self.extras)
+
+    def is_plain(self):
+        return self.disks == ["blk"] and self.cards == ["virtio"] and \
+            not self.extras
+
+    def is_generic(self):
+        """Needs a card that only the generic kernel knows."""
+        return any(card != "virtio" for card in self.cards)
+
+    def words(self):
+        """The guest's kernel words."""
+        letters = {"blk": iter("ab"), "scsi": iter("ab")}
+        names = [("/dev/vd" if disk == "blk" else "/dev/sd") +
+                 next(letters[disk]) for disk in self.disks]
+        words = ["witness.disk=" + ",".join(names)]
+        if not self.is_plain():
+            words.append("witness.more=1")
+        words += [f"witness.{extra}=1" for extra in self.extras
+                  if extra != "balloon"]
+        return words
+
+    def tap(self, number, side):
+        """The TAP device of card NUMBER of the machine on one SIDE."""
+        if number == 0 and self.cards[0] == "virtio" and self.queues > 1:
+            return f"mtap{side}"
+        return f"tap{2 * number + side}"
+
+    def _disk(self, number):
+        if self.disks[number] == "blk":
+            return ["-device", f"virtio-blk-pci,drive=disk{number},"
+                    f"num-queues={self.queues}"]
+        return ["-device", f"virtio-scsi-pci,id=scsi{number},"
+                f"num_queues={self.queues}",
+                "-device", f"scsi-hd,drive=disk{number},bus=scsi{number}.0"]
+
+    def _card(self, number, side):
+        model = self.cards[number]
+        tap = self.tap(number, side)
+        netdev = f"tap,id=net{number},ifname={tap},script=no,downscript=no"
+        device = f"netdev=net{number},mac={MACS[number]},romfile="
+        if model == "virtio":
+            model = "virtio-net-pci"
+        if tap.startswith("mtap"):
+            netdev += f",queues={self.queues}"
+            device += f",mq=on,vectors={2 * self.queues + 2}"
+        return ["-netdev", netdev, "-device", f"{model},{device}"]
+
+    def arguments(self, side, sockets, agent):
+        """QEMU's: the disks are on the storage servers at SOCKETS, the agent
+        is spoken to at the socket AGENT."""
+        line = ["-machine", self.board, "-smp", str(self.vcpus),
+                "-m", str(MEMORY_MIB)]
+        for number in range(len(self.disks)):
+            line += ["-blockdev", f"driver=nbd,node-name=nbd{number},"
+                     "cache.direct=on,server.type=unix,"
+                     f"server.path={sockets[number]}",
+                     "-blockdev", f"driver=raw,node-name=disk{number},"
+                     f"cache.direct=on,file=nbd{number}"]
+            line += self._disk(number)
+        for number in range(len(self.cards)):
+            line += self._card(number, side)
+        if "rng" in self.extras:
+            line += ["-device", "virtio-rng-pci"]
+        if "balloon" in self.extras:
+            line += ["-device", "virtio-balloon-pci"]
+        if "agent" in self.extras:
+            line += ["-device", "virtio-serial-pci",
+                     "-chardev", f"socket,id=agent,path={agent},server=on,"
+                     "wait=off",
+                     "-device", "virtserialport,chardev=agent,name=agent"]
+        return line
+
+
+class Agent:
+    """Tells the guest's agent one number after the other. What the guest
+    said that it has done, it must have done after a takeover, too."""
+
+    def __init__(self):
+        self.done = 0
+        self._next = 0
+        self._link = None
+        self._thread = None
+
+    @staticmethod
+    def _connect(path):
+        link = socket.socket(socket.AF_UNIX)
+        link.settimeout(DEVICE_S)
+        link.connect(path)
+        return link
+
+    def start(self, path):
+        self._link = self._connect(path)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        """Until the other end is gone."""
+        file = self._link.makefile("rb")
+        try:
+            while True:
+                self._next += 1
+                self._link.sendall(f"set {self._next}\n".encode())
+                line = b""
+                while line != f"done {self._next}\n".encode():
+                    line = file.readline()  # there may be one of a takeover
+                    if not line:
+                        return
+                self.done = self._next
+                time.sleep(0.003)
+        except OSError:
+            pass
+
+    def _stop(self):
+        try:
+            self._link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was faster
+        self._thread.join()
+        self._link.close()
+
+    def check(self, path):
+        """Ends; then asks the machine at PATH what the guest has."""
+        self._stop()
+        end = time.monotonic() + DEVICE_S
+        while time.monotonic() < end:
+            with self._connect(path) as link:
+                link.settimeout(1)
+                try:
+                    link.sendall(b"\nget\n")
+                    for line in link.makefile("rb"):
+                        if line.startswith(b"have "):
+                            have = int(line.split()[1])
+                            if have < self.done:
+                                raise MachineError(
+                                    f"the agent has done {self.done} and "
+                                    f"knows of {have}")
+                            return
+                except (TimeoutError, ValueError):
+                    pass
+        raise MachineError("the agent does not answer")
+
+
+class Devices:
+    """What is done with the extras of a machine during a run, and whether
+    they still work after it."""
+
+    def __init__(self, shape, chance, machine):
+        self._extras = shape.extras
+        self._chance = chance
+        self._agent = Agent() if "agent" in shape.extras else None
+        if self._agent:
+            self._agent.start(machine.agent)
+
+    def disturb(self, machine):
+        """Now it is protected."""
+        if "balloon" in self._extras:
+            self._set_balloon(machine)
+
+    def _set_balloon(self, machine):
+        left = self._chance.randint(*BALLOON_MIB) << 20
+        machine.command("balloon", value=left)
+        return left
+
+    def check(self, machine):
+        """Every one of them works on MACHINE."""
+        if self._agent:
+            self._agent.check(machine.agent)
+        if "rng" in self._extras:
+            machine.await_more("alive: rng", DEVICE_S)
+        if "balloon" in self._extras:
+            left = self._set_balloon(machine)
+            end = time.monotonic() + DEVICE_S
+            while machine.command("query-balloon")["actual"] != left:
+                if time.monotonic() > end:
+                    raise MachineError("the balloon does not move")
+                time.sleep(0.02)
+
+
+def agent_path(folder, name):
+    return os.path.join(folder, name + ".agent.sock")
