@@ -69,8 +69,9 @@ class Shape:
         words = ["witness.disk=" + ",".join(names)]
         if not self.is_plain():
             words.append("witness.more=1")
-        words += [f"witness.{extra}=1" for extra in self.extras
-                  if extra != "balloon"]
+        # what the balloon gives back shall not be zero before
+        words += ["witness.soil=48 init_on_alloc=0" if extra == "balloon" else
+                  f"witness.{extra}=1" for extra in self.extras]
         return words
 
     def tap(self, number, side):

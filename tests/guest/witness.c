@@ -362,6 +362,7 @@ static void parse_word(struct wit_config *config, const char *word)
     } else if (sscanf(word, "witness.port=%u", &config->port) == 1 ||
                sscanf(word, "witness.load=mem:%u", &config->load_mib) == 1 ||
                sscanf(word, "witness.load=port:%u", &config->port_load) == 1 ||
+               sscanf(word, "witness.soil=%u", &config->soil_mib) == 1 ||
                sscanf(word, "witness.clocks=%u", &config->clocks) == 1 ||
                sscanf(word, "witness.more=%u", &config->more) == 1 ||
                sscanf(word, "witness.rng=%u", &config->rng) == 1 ||
@@ -464,7 +465,8 @@ int main(int argc, char **argv)
     }
     if (ret == 0) {
         step = "background load";
-        ret = config.load_mib ? wit_load_start(config.load_mib) : 0;
+        ret = config.soil_mib ? wit_load_soil(config.soil_mib) : 0;
+        ret = ret || !config.load_mib ? ret : wit_load_start(config.load_mib);
         ret = ret ? ret : wit_disk_start_writers(config.writers);
         ret = ret || !config.port_load ? ret : wit_port_start();
         ret = ret || !config.clocks ? ret : wit_clock_start();

@@ -20,6 +20,7 @@ struct wit_config {
     unsigned port;
     char disk[WIT_NAME_MAX];
     unsigned load_mib; /* 0: none */
+    unsigned soil_mib;
     unsigned writers;
     unsigned clocks;
     unsigned port_load;
@@ -74,6 +75,7 @@ int wit_power_start(void);
 
 /* witness_load.c */
 int wit_load_start(unsigned mib);
+int wit_load_soil(unsigned mib); /* writes to so much, and gives it back */
 
 /* witness_port.c: needs a second serial port. */
 int wit_port_start(void);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -56,4 +57,19 @@ int wit_load_start(unsigned mib)
         pthread_detach(thread);
     }
     return -error;
+}
+
+/* A guest that has just booted has little free memory that is not zero. */
+int wit_load_soil(unsigned mib)
+{
+    size_t bytes = (size_t)mib * 1024 * 1024;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED) {
+        return -errno;
+    }
+    memset(memory, 0x5a, bytes);
+    munmap(memory, bytes);
+    return 0;
 }
