@@ -14,7 +14,8 @@ CARDS = ("virtio", "e1000", "e1000e")
 EXTRAS = ("rng", "balloon", "agent")
 MACS = ("52:54:00:4b:4d:01", "52:54:00:4b:4d:02")
 MEMORY_MIB = 128
-BALLOON_MIB = (88, 128)  # what may be left to the guest
+MORE_MIB = 64  # for the generic kernel, and what is soiled for a balloon
+BALLOON_MIB = 40  # taken at most
 DEVICE_S = 20
 
 
@@ -29,6 +30,7 @@ class Shape:
         self.cards = list(cards)
         self.queues = queues
         self.extras = list(extras)
+        self.memory_mib = MEMORY_MIB + (0 if self.is_plain() else MORE_MIB)
 
     @classmethod
     def choose(cls, arguments, chance, number):
@@ -104,7 +106,7 @@ class Shape:
         """QEMU's: the disks are on the storage servers at SOCKETS, the agent
         is spoken to at the socket AGENT."""
         line = ["-machine", self.board, "-smp", str(self.vcpus),
-                "-m", str(MEMORY_MIB)]
+                "-m", str(self.memory_mib)]
         for number in range(len(self.disks)):
             line += ["-blockdev", f"driver=nbd,node-name=nbd{number},"
                      "cache.direct=on,server.type=unix,"
@@ -201,6 +203,7 @@ class Devices:
 
     def __init__(self, shape, chance, machine):
         self._extras = shape.extras
+        self._memory_mib = shape.memory_mib
         self._chance = chance
         self._agent = Agent() if "agent" in shape.extras else None
         if self._agent:
@@ -212,7 +215,8 @@ class Devices:
             self._set_balloon(machine)
 
     def _set_balloon(self, machine):
-        left = self._chance.randint(*BALLOON_MIB) << 20
+        left = (self._memory_mib -
+                self._chance.randint(0, BALLOON_MIB)) << 20
         machine.command("balloon", value=left)
         return left
 

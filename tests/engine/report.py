@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What kills says of all its runs."""
+
+KILLS = ("kill", "kill-early", "double-kill")
+COUNTED = ("lost", "early", "duplicated", "resets", "clock_backwards",
+           "reboots")
+
+
+def percentiles(values):
+    if not values:
+        return None
+    values = sorted(values)
+    at = len(values) - 1
+    return {"p50": values[at // 2], "p95": values[at * 95 // 100],
+            "max": values[-1], "count": len(values)}
+
+
+def summary(arguments, results, scenarios, loads):
+    """What --json says of all RESULTS."""
+    total = {"runs": len(results), "seed": arguments.seed,
+             "accel": arguments.accel}
+    for name in COUNTED:
+        total[name] = sum(r.get("client", {}).get(name, 0) for r in results)
+    total["failed_runs"] = [r for r in results if "failure" in r]
+    total["takeover_ms"] = percentiles(
+        [ms for r in results for ms in r["takeover_ms"]])
+    killed = [r for r in results if r["scenario"] in KILLS]
+    total["blackout_ms"] = percentiles(
+        [r["blackout_ms"] for r in killed if r.get("blackout_ms")])
+    total["freeze_us"] = {
+        name: percentiles([r["freeze_us"][name] for r in results
+                           if "freeze_us" in r])
+        for name in ("p50", "p95", "p99")}
+    total["clock"] = [r["clock"] for r in results if "clock" in r]
+    total["by_scenario"] = {
+        name: {"runs": sum(r["scenario"] == name for r in results),
+               "blackout_ms": percentiles(
+                   [r["blackout_ms"] for r in results
+                    if r["scenario"] == name and r.get("blackout_ms")])}
+        for name in scenarios}
+    total["by_load"] = {
+        name: {"runs": sum(r["load"] == name for r in results),
+               "blackout_ms": percentiles(
+                   [r["blackout_ms"] for r in killed
+                    if r["load"] == name and r.get("blackout_ms")])}
+        for name in loads}
+    total["acknowledged"] = sum(
+        r.get("client", {}).get("acknowledged", 0) for r in results)
+    return total
