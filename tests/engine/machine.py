@@ -31,6 +31,7 @@ class Machine:
         self.events = []
         self.side = 0
         self.agent = None
+        self.objects = set()
         self._log = open(os.path.join(folder, name + ".qmp"), "w")
         self._buffer = b""
         path = os.path.join(folder, name + ".sock")
@@ -121,6 +122,10 @@ class Machine:
 
     def forget_events(self):
         self.events = []
+
+    def yank(self):
+        """End the stream, whatever it is waiting for."""
+        self.command("yank", instances=[{"type": "migration"}])
 
     def kemari(self):
         return self.command("query-kemari")

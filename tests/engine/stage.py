@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from machine import Machine, MachineError
+from secure import Keys
 from shape import agent_path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -224,10 +225,11 @@ class Client:
 class Stage:
     """Everything that the runs share."""
 
-    def __init__(self, folder, accel="tcg", silence_ms=1000):
+    def __init__(self, folder, accel="tcg", silence_ms=1000, tls=None):
         self.folder = folder
         self.accel = accel
         self.silence_ms = silence_ms  # 1000 is what kemarid uses
+        self.keys = tls and Keys(tls, os.path.join(folder, "keys"))
         self.emulator = find_emulator()
         self.client_program = find_client(folder)
         self.machines = 0
