@@ -99,6 +99,10 @@ ssize_t qio_channel_readv(QIOChannel *ioc, const struct iovec *iov, size_t n,
         error_setg(errp, "reset by the peer");
         return -1;
     }
+    if (fuzz_in.blocked) {
+        return QIO_CHANNEL_ERR_BLOCK; /* until somebody waits */
+    }
+    fuzz_in.blocked = fuzz_in.trouble != 0 || fuzz_in.pieces % 2 != 0;
     if (fuzz_in.pieces) {
         /* not so small that a long one takes for ever */
         most = 1 + roll(&fuzz_in.pieces) % 200 + fuzz_in.zeros / 100;
@@ -116,30 +120,43 @@ ssize_t qio_channel_readv(QIOChannel *ioc, const struct iovec *iov, size_t n,
     return (ssize_t)done;
 }
 
-int qio_channel_write_all(QIOChannel *ioc, const void *buf, size_t size,
-                          Error **errp)
-{
-    (void)ioc;
-    (void)errp;
-    if (size > 0) {
-        g_byte_array_append(fuzz_sent, buf, (guint)size);
-    }
-    return 0;
-}
-
-int qio_channel_writev_all(QIOChannel *ioc, const struct iovec *iov, size_t n,
+/* Half of it now and then, and now and then nothing at first. */
+ssize_t qio_channel_writev(QIOChannel *ioc, const struct iovec *iov, size_t n,
                            Error **errp)
 {
-    for (size_t i = 0; i < n; i++) {
-        qio_channel_write_all(ioc, iov[i].iov_base, iov[i].iov_len, errp);
+    size_t done = 0;
+
+    (void)ioc;
+    (void)errp;
+    if (fuzz_in.pieces && roll(&fuzz_in.pieces) % 4 == 0) {
+        return QIO_CHANNEL_ERR_BLOCK;
     }
-    return 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t size = iov[i].iov_len;
+
+        if (fuzz_in.pieces && size > 1 && roll(&fuzz_in.pieces) % 4 == 0) {
+            size /= 2;
+        }
+        if (size > 0) {
+            g_byte_array_append(fuzz_sent, iov[i].iov_base, (guint)size);
+        }
+        done += size;
+        if (size < iov[i].iov_len) {
+            break;
+        }
+    }
+    return (ssize_t)done;
 }
 
 /* A signal now and then, and, rarely, a peer that says nothing more. */
 int fuzz_poll(struct pollfd *fds, unsigned long n, int timeout_ms)
 {
-    assert(n == 1 && fds->events == POLLIN && timeout_ms >= 0);
+    assert(n == 1 && timeout_ms >= 0);
+    if (fds->events == POLLOUT) {
+        return 1; /* our own half is in no trouble */
+    }
+    assert(fds->events == POLLIN);
+    fuzz_in.blocked = false;
     if (fuzz_in.trouble) {
         uint32_t what = roll(&fuzz_in.trouble) % 64;
 

@@ -46,13 +46,20 @@ void error_report(const char *format, ...) G_GNUC_PRINTF(1, 2);
 typedef struct QIOChannel {
     int fd;
 } QIOChannel;
+typedef QIOChannel QIOChannelSocket;
+typedef struct QIOChannelTLS {
+    QIOChannel *master;
+} QIOChannelTLS;
 typedef struct QEMUFile QEMUFile;
-#define QIO_CHANNEL_SOCKET(ioc) (ioc)
+#define QIO_CHANNEL_ERR_BLOCK (-2)
+#define TYPE_QIO_CHANNEL_SOCKET "socket"
+#define TYPE_QIO_CHANNEL_TLS "tls"
+#define object_dynamic_cast(obj, type) ((type)[0] == 's' ? (obj) : NULL)
+#define qio_channel_set_blocking(ioc, enabled, errp) 0
+#define qio_channel_set_delay(ioc, enabled) ((void)(ioc))
 ssize_t qio_channel_readv(QIOChannel *ioc, const struct iovec *iov, size_t n,
                           Error **errp);
-int qio_channel_write_all(QIOChannel *ioc, const void *buf, size_t size,
-                          Error **errp);
-int qio_channel_writev_all(QIOChannel *ioc, const struct iovec *iov, size_t n,
+ssize_t qio_channel_writev(QIOChannel *ioc, const struct iovec *iov, size_t n,
                            Error **errp);
 size_t qemu_get_buffer(QEMUFile *f, uint8_t *buf, size_t size);
 
@@ -85,6 +92,11 @@ static inline size_t qemu_target_page_size(void)
     return 64;
 }
 
+#define sizeof_field(type, field) sizeof(((type *)0)->field)
+#define qemu_isprint(c) ((unsigned char)(c) >= 32 && (unsigned char)(c) < 127)
+#define QEMU_VERSION_MAJOR 10
+#define QEMU_VERSION_MINOR 0
+
 static inline void pstrcpy(char *buf, int size, const char *text)
 {
     g_strlcpy(buf, text, (gsize)size);
@@ -98,6 +110,10 @@ bool buffer_is_zero(const void *data, size_t len);
 
 typedef int KemariRole;
 typedef int KemariState;
+#define KEMARI_REASON__MAX 1
+typedef struct Stat64 {
+    uint64_t value;
+} Stat64;
 struct MigrationState;
 struct MigrationIncomingState;
 

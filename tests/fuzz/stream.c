@@ -79,6 +79,8 @@ static void check_hello(void)
         g_byte_array_set_size(fuzz_sent, 0);
     } else {
         check(err, "no error beside failure");
+        kemari_send_refusal(&channel, "a reason");
+        g_byte_array_set_size(fuzz_sent, 0);
     }
     fuzz_error_free(err);
 }
@@ -350,6 +352,8 @@ static void write_seeds(const char *folder)
         kemari_send_ack(&channel, seq, &err);
     }
     save(folder, "primary", FUZZ_PRIMARY);
+    kemari_send_refusal(&channel, "instance \1 is not the expected peer");
+    save(folder, "refused", FUZZ_PRIMARY);
     send_large();
     save(folder, "large", 0);
     save_boast(folder, "most-pages", 16, c.max_pages);

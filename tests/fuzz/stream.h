@@ -13,6 +13,7 @@ struct fuzz_stream {
     size_t zeros;     /* that come after the input */
     uint32_t pieces;  /* seed: it comes in pieces; 0: as much as is wanted */
     uint32_t trouble; /* seed: signals, silence, a reset; 0: none */
+    bool blocked;     /* nothing is to be read before it was waited for */
 };
 extern struct fuzz_stream fuzz_in;
 
