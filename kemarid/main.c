@@ -231,6 +231,10 @@ int main(int argc, char **argv)
                 shell->config.node_name);
         return 1;
     }
+    if (shell->config.tls != KMR_TLS_NO && !shell->config.tls_dir[0]) {
+        fprintf(stderr, "kemarid: tls without tls_dir in [replication]\n");
+        return 1;
+    }
     if (!shell->config.replication_address[0]) {
         kmr_text_set(shell->config.replication_address,
                      sizeof(shell->config.replication_address),

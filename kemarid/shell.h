@@ -59,7 +59,7 @@
 #define KMR_EXIST_MS 200u     /* libvirt still knows the old domain */
 #define KMR_STATE_DIR KMR_LOCALSTATEDIR "/lib/kemari"
 #define KMR_RUN_DIR "/run/kemari"
-#define KMR_SEQUENCE_MAX 3
+#define KMR_SEQUENCE_MAX 6
 
 struct kmr_shell;
 
@@ -67,6 +67,7 @@ struct kmr_shell;
 struct kmr_sequence {
     char text[KMR_SEQUENCE_MAX][KMR_QMP_COMMAND_MAX];
     unsigned count, at;
+    unsigned may_fail; /* bit n: the engine may refuse number n */
     enum kmr_order order;
     uint32_t tag;
     bool busy;

@@ -78,7 +78,10 @@ static void on_sequence(const struct kmr_virt_reply *reply, void *user)
     struct kmr_sequence *sequence = &vm->sequence;
     char text[KMR_REASON_MAX];
 
-    if (reply->err == 0 && ++sequence->at < sequence->count) {
+    bool passed = reply->err == 0 || (reply->err == -EREMOTEIO &&
+                                      sequence->may_fail >> sequence->at & 1);
+
+    if (passed && ++sequence->at < sequence->count) {
         run_sequence(vm);
         return;
     }
@@ -137,9 +140,43 @@ static int free_port(struct kmr_vm *vm)
     return -EADDRINUSE;
 }
 
+/* What goes before `migrate` (primary) or `migrate-incoming` (standby), and
+ * that. */
+static int make_stream(struct kmr_vm *vm, const struct kmr_effect *effect,
+                       bool standby)
+{
+    static const char *const kinds[] = {
+        [KMR_TLS_NO] = NULL,
+        [KMR_TLS_PSK] = "psk",
+        [KMR_TLS_X509] = "x509",
+    };
+    const struct kmr_config *config = &vm->shell->config;
+    struct kmr_sequence *sequence = &vm->sequence;
+    const char *kind = kinds[config->tls];
+    unsigned n = 0;
+    int err = 0;
+
+    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
+                    config->limits.lost_ms, sequence->text[n++],
+                    KMR_QMP_COMMAND_MAX);
+    kmr_qmp_set_capability(sequence->text[n++], KMR_QMP_COMMAND_MAX);
+    if (kind) {
+        sequence->may_fail = 1u << n;
+        kmr_qmp_remove_keys(standby, sequence->text[n++], KMR_QMP_COMMAND_MAX);
+        err = kmr_qmp_add_keys(kind, config->tls_dir, standby,
+                               sequence->text[n++], KMR_QMP_COMMAND_MAX);
+    }
+    kmr_qmp_use_keys(kind, standby, sequence->text[n++], KMR_QMP_COMMAND_MAX);
+    if (err == 0) {
+        err = kmr_qmp_migrate(vm->address, standby, sequence->text[n++],
+                              KMR_QMP_COMMAND_MAX);
+    }
+    sequence->count = n;
+    return err;
+}
+
 static int order_prepare(struct kmr_vm *vm, const struct kmr_effect *effect)
 {
-    struct kmr_sequence *sequence = &vm->sequence;
     const char *host = vm->shell->config.replication_address;
     int port = free_port(vm);
 
@@ -150,26 +187,7 @@ static int order_prepare(struct kmr_vm *vm, const struct kmr_effect *effect)
         (int)sizeof(vm->address)) {
         return -ENAMETOOLONG;
     }
-    sequence->count = 3;
-    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
-                    vm->shell->config.limits.lost_ms, sequence->text[0],
-                    KMR_QMP_COMMAND_MAX);
-    kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
-    return kmr_qmp_migrate(vm->address, true, sequence->text[2],
-                           KMR_QMP_COMMAND_MAX);
-}
-
-static int order_sync(struct kmr_vm *vm, const struct kmr_effect *effect)
-{
-    struct kmr_sequence *sequence = &vm->sequence;
-
-    sequence->count = 3;
-    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
-                    vm->shell->config.limits.lost_ms, sequence->text[0],
-                    KMR_QMP_COMMAND_MAX);
-    kmr_qmp_set_capability(sequence->text[1], KMR_QMP_COMMAND_MAX);
-    return kmr_qmp_migrate(vm->address, false, sequence->text[2],
-                           KMR_QMP_COMMAND_MAX);
+    return make_stream(vm, effect, true);
 }
 
 static void on_shutdown(const struct kmr_virt_reply *reply, void *user)
@@ -191,6 +209,7 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
     sequence->tag = effect->tag;
     sequence->at = 0;
     sequence->count = 1;
+    sequence->may_fail = 0;
     switch (effect->order) {
     case KMR_ORDER_CREATE_PRIMARY:
     case KMR_ORDER_CREATE_STANDBY:
@@ -204,7 +223,7 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         err = order_prepare(vm, effect);
         break;
     case KMR_ORDER_SYNC:
-        err = order_sync(vm, effect);
+        err = make_stream(vm, effect, false);
         if (vm->poll) {
             qb_loop_timer_del(vm->shell->loop, vm->poll);
             vm->poll = 0;

@@ -117,6 +117,23 @@ static int set_bool(bool *ret_value, const char *value)
     return 0;
 }
 
+static int set_tls(enum kmr_tls *ret_tls, const char *value)
+{
+    static const char *const names[] = {
+        [KMR_TLS_NO] = "no",
+        [KMR_TLS_PSK] = "psk",
+        [KMR_TLS_X509] = "x509",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(value, names[i]) == 0) {
+            *ret_tls = (enum kmr_tls)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 static int set_level(struct kmr_config *config, const char *value)
 {
     static const struct {
@@ -155,6 +172,10 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return set_text(config->replication_address, value);
     } else if (strcmp(name, "node.replication_ports") == 0) {
         return set_ports(config, value);
+    } else if (strcmp(name, "replication.tls") == 0) {
+        return set_tls(&config->tls, value);
+    } else if (strcmp(name, "replication.tls_dir") == 0) {
+        return value[0] == '/' ? set_text(config->tls_dir, value) : -EINVAL;
     } else if (strcmp(name, "engine.emulator") == 0) {
         return set_text(config->emulator, value);
     } else if (strcmp(name, "libvirt.uri") == 0) {

@@ -14,10 +14,15 @@
 #define KMR_CONFIG_FABRIC_MAX 32
 #define KMR_CONFIG_LINE_MAX 1024
 
+/* How the streams between QEMUs are kept from others. */
+enum kmr_tls { KMR_TLS_NO, KMR_TLS_PSK, KMR_TLS_X509 };
+
 struct kmr_config {
     char node_name[KMR_CONFIG_TEXT];           /* [node] name */
     char replication_address[KMR_CONFIG_TEXT]; /* [node] */
     unsigned port_first, port_last;     /* [node] replication_ports = A-B */
+    enum kmr_tls tls;                   /* [replication] tls */
+    char tls_dir[KMR_CONFIG_TEXT];      /* [replication] tls_dir */
     char emulator[KMR_CONFIG_TEXT];     /* [engine] */
     char libvirt_uri[KMR_CONFIG_TEXT];  /* [libvirt] uri */
     char fabric[KMR_CONFIG_TEXT];       /* [fencing] fabric_devices */

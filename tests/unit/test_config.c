@@ -105,6 +105,24 @@ static void no_numbers(void **state)
     }
 }
 
+static void tls(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text(""), 0);
+    assert_int_equal(config.tls, KMR_TLS_NO);
+    assert_int_equal(read_text("[replication]\ntls = psk\ntls_dir = /k\n"), 0);
+    assert_int_equal(config.tls, KMR_TLS_PSK);
+    assert_string_equal(config.tls_dir, "/k");
+    assert_int_equal(read_text("[replication]\ntls = x509\n"), 0);
+    assert_int_equal(config.tls, KMR_TLS_X509);
+    assert_int_equal(read_text("[replication]\ntls = no\n"), 0);
+    assert_int_equal(config.tls, KMR_TLS_NO);
+    refused("[replication]\ntls = yes\n", ":2: bad value for 'tls'");
+    refused("[replication]\ntls = PSK\n", ":2: bad value for 'tls'");
+    refused("[replication]\ntls_dir = keys\n", ":2: bad value for 'tls_dir'");
+    refused("[node]\ntls = psk\n", ":2: unknown key 'tls' in [node]");
+}
+
 static void unknown(void **state)
 {
     (void)state;
@@ -152,7 +170,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),   cmocka_unit_test(limits),
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
-        cmocka_unit_test(unknown),    cmocka_unit_test(example),
+        cmocka_unit_test(tls),        cmocka_unit_test(unknown),
+        cmocka_unit_test(example),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

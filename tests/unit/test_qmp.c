@@ -180,6 +180,31 @@ static void test_commands(void **state)
     assert_int_equal(kmr_qmp_migrate("a\"b\\", false, text, sizeof(text)), 0);
     assert_string_equal(text, "{\"execute\":\"migrate\",\"arguments\":"
                               "{\"uri\":\"a\\\"b\\\\\"}}");
+    assert_int_equal(kmr_qmp_remove_keys(true, text, sizeof(text)), 0);
+    assert_string_equal(text, "{\"execute\":\"object-del\",\"arguments\":"
+                              "{\"id\":\"kemari-standby-keys\"}}");
+    assert_int_equal(kmr_qmp_add_keys("x509", "/etc/k", true, text,
+                                      sizeof(text)),
+                     0);
+    assert_string_equal(text, "{\"execute\":\"object-add\",\"arguments\":"
+                              "{\"id\":\"kemari-standby-keys\",\"endpoint\":"
+                              "\"server\",\"dir\":\"/etc/k\",\"qom-type\":"
+                              "\"tls-creds-x509\"}}");
+    assert_int_equal(kmr_qmp_add_keys("psk", "/etc/k", false, text,
+                                      sizeof(text)),
+                     0);
+    assert_string_equal(text, "{\"execute\":\"object-add\",\"arguments\":"
+                              "{\"id\":\"kemari-primary-keys\",\"endpoint\":"
+                              "\"client\",\"dir\":\"/etc/k\",\"qom-type\":"
+                              "\"tls-creds-psk\",\"priority\":\"NORMAL:"
+                              "-CHACHA20-POLY1305\",\"username\":\"kemari\"}}");
+    assert_int_equal(kmr_qmp_use_keys("psk", false, text, sizeof(text)), 0);
+    assert_string_equal(text, "{\"execute\":\"migrate-set-parameters\","
+                              "\"arguments\":{\"tls-creds\":"
+                              "\"kemari-primary-keys\"}}");
+    assert_int_equal(kmr_qmp_use_keys(NULL, true, text, sizeof(text)), 0);
+    assert_string_equal(text, "{\"execute\":\"migrate-set-parameters\","
+                              "\"arguments\":{\"tls-creds\":\"\"}}");
     assert_int_equal(kmr_qmp_simple("query-kemari", text, sizeof(text)), 0);
     assert_string_equal(text, "{\"execute\":\"query-kemari\"}");
     assert_int_equal(kmr_qmp_simple("query-kemari", text, 20), -ENOSPC);
