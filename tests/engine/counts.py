@@ -68,7 +68,7 @@ def primary_wrong(info, confirmed):
     if not 0 <= info["freeze-us"]["count"] - taken <= 1:
         return f"{info['freeze-us']['count']} freezes for {taken}"
     held = info["hold-us"]["count"]
-    wanted = reasons["write"] + reasons["packet"]
+    wanted = sum(reasons[name] for name in ("write", "packet", "device"))
     if held > taken or held < wanted - confirmed - UNDER_WAY:
         return (f"output of {held} checkpoints was released; {wanted} of "
                 f"{taken} were taken for it")

@@ -16,6 +16,8 @@ BAD_WORDS = re.compile(
     r"FAILED|"
     r"Kernel panic|BUG:|Oops|blocked for more than|soft lockup|rcu_sched")
 
+PAGE = 4096
+
 
 class MachineError(Exception):
     """What a QEMU did or said that it should not."""
@@ -89,7 +91,7 @@ class Machine:
             if is_wanted(message):
                 return message
 
-    def command(self, name, timeout=20, **arguments):
+    def command(self, name, /, timeout=20, **arguments):
         """Returns what the command returned, or raises MachineError."""
         arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
         text = json.dumps({"execute": name, "arguments": arguments})
@@ -154,6 +156,20 @@ class Machine:
         """SIGKILL, and waits until the process is gone."""
         self.process.kill()
         self.process.wait()
+
+    def random_frame(self, size, chance):
+        """The number of a page frame that the guest's memory of SIZE is in."""
+        with open(f"/proc/{self.process.pid}/maps") as file:
+            areas = [[int(n, 16) for n in line.split()[0].split("-")]
+                     for line in file]
+        begin = next(a for a, b in areas if b - a == size)
+        with open(f"/proc/{self.process.pid}/pagemap", "rb") as file:
+            while True:
+                page = begin // PAGE + chance.randrange(size // PAGE)
+                file.seek(page * 8)
+                entry = int.from_bytes(file.read(8), "little")
+                if entry >> 63:  # present
+                    return entry & ((1 << 55) - 1)
 
     def console_text(self):
         try:

@@ -36,6 +36,8 @@ def summary(arguments, results, scenarios, loads):
         for name, count in result.get("reasons", {}).items():
             total["reasons"][name] = total["reasons"].get(name, 0) + count
     total["clock"] = [r["clock"] for r in results if "clock" in r]
+    total["poison"] = {how: sum(r.get("poison") == how for r in results)
+                       for how in ("told", "read")}
     total["by_scenario"] = {
         name: {"runs": sum(r["scenario"] == name for r in results),
                "blackout_ms": percentiles(
@@ -66,5 +68,7 @@ def say(runs, result):
           f"{result['seconds']} s" +
           (f"; engine: {result['engine']}" if "engine" in result else "") +
           (f"; clock: {result['clock']}" if "clock" in result else "") +
+          (f"; the page was {result['poison']}" if "poison" in result
+           else "") +
           (f"; logs in {result['logs']}" if "logs" in result else ""),
           flush=True)
