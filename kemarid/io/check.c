@@ -233,7 +233,7 @@ static const struct {
     { "vsock", "vhost-vsock talks to this host only and bypasses QEMU: "
                "remove it" },
     { "smartcard", "a smart card's state can't be copied: remove it" },
-    { "nvram", "a writable NVRAM can't be held: remove it" },
+    { "nvram", "a writable NVRAM was not tried yet: remove it" },
 };
 
 static void check_device(struct ctx *ctx, const xmlNode *node)
@@ -273,8 +273,8 @@ static void check_firmware(struct ctx *ctx, const xmlNode *root)
             : loader ? loader
                      : os,
             "os",
-            "UEFI's variable store (pflash) is written by the guest and "
-            "can't be held: use BIOS, or a read-only stateless loader");
+            "UEFI's variable store (pflash) was not tried through libvirt yet: "
+            "use BIOS, or a read-only stateless loader");
     }
 }
 

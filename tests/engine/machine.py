@@ -34,6 +34,7 @@ class Machine:
         self.side = 0
         self.agent = None
         self.objects = set()
+        self.flash = None
         self._log = open(os.path.join(folder, name + ".qmp"), "w")
         self._buffer = b""
         path = os.path.join(folder, name + ".sock")
@@ -132,14 +133,11 @@ class Machine:
     def kemari(self):
         return self.command("query-kemari")
 
-    def memory(self, mib):
-        """All of the guest's memory, as it is now, but for the first MiB:
-        what is seen there depends on registers of the chipset, which a
-        standby loads when it takes over."""
+    def memory(self, size, start):
+        """What the guest has there."""
         path = os.path.join(os.path.dirname(self.console),
                             self.name + ".memory")
-        self.command("pmemsave", val=1 << 20, size=(mib - 1) << 20,
-                     filename=path)
+        self.command("pmemsave", val=start, size=size, filename=path)
         with open(path, "rb") as file:
             data = file.read()
         os.unlink(path)
@@ -203,8 +201,11 @@ class Machine:
 
 
 def compare_memory(one, other, mib):
-    """Of two machines whose memory does not change any more."""
-    ours, theirs = one.memory(mib), other.memory(mib)
+    """All but the first MiB, of two machines whose memory does not change any
+    more: what is seen there depends on registers of the chipset, which a
+    standby loads when it takes over."""
+    ours, theirs = (machine.memory((mib - 1) << 20, 1 << 20)
+                    for machine in (one, other))
     pages = [at >> 12 for at in range(0, len(ours), 4096)
              if ours[at:at + 4096] != theirs[at:at + 4096]]
     if pages or len(ours) != len(theirs):

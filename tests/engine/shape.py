@@ -3,6 +3,7 @@
 
 import os
 import socket
+import struct
 import threading
 import time
 
@@ -11,12 +12,15 @@ from machine import MachineError
 BOARDS = ("pc", "q35")
 DISKS = ("blk", "scsi")
 CARDS = ("virtio", "e1000", "e1000e")
-EXTRAS = ("rng", "balloon", "agent")
+EXTRAS = ("rng", "balloon", "agent", "flash")
 MACS = ("52:54:00:4b:4d:01", "52:54:00:4b:4d:02")
 MEMORY_MIB = 128
 MORE_MIB = 64  # for the generic kernel, and what is soiled for a balloon
 BALLOON_MIB = 40  # taken at most
 DEVICE_S = 20
+BIOS = "/usr/share/seabios/bios-256k.bin"
+FLASH = 128 << 10  # below the firmware, which ends at 4 GiB
+FLASH_AT = (4 << 30) - (256 << 10) - FLASH
 
 
 class Shape:
@@ -72,8 +76,10 @@ class Shape:
         if not self.is_plain():
             words.append("witness.more=1")
         # what the balloon gives back shall not be zero before
-        words += ["witness.soil=48 init_on_alloc=0" if extra == "balloon" else
-                  f"witness.{extra}=1" for extra in self.extras]
+        special = {"balloon": "witness.soil=48 init_on_alloc=0",
+                   "flash": f"witness.flash={FLASH_AT:x}"}
+        words += [special.get(extra, f"witness.{extra}=1")
+                  for extra in self.extras]
         return words
 
     def tap(self, number, side):
@@ -102,9 +108,9 @@ class Shape:
             device += f",mq=on,vectors={2 * self.queues + 2}"
         return ["-netdev", netdev, "-device", f"{model},{device}"]
 
-    def arguments(self, side, sockets, agent):
+    def arguments(self, side, sockets, agent, flash):
         """QEMU's: the disks are on the storage servers at SOCKETS, the agent
-        is spoken to at the socket AGENT."""
+        is spoken to at the socket AGENT, FLASH is a file that both have."""
         line = ["-machine", self.board, "-smp", str(self.vcpus),
                 "-m", str(self.memory_mib)]
         for number in range(len(self.disks)):
@@ -120,12 +126,31 @@ class Shape:
             line += ["-device", "virtio-rng-pci"]
         if "balloon" in self.extras:
             line += ["-device", "virtio-balloon-pci"]
+        if "flash" in self.extras:
+            line += flash_arguments(flash)
         if "agent" in self.extras:
             line += ["-device", "virtio-serial-pci",
                      "-chardev", f"socket,id=agent,path={agent},server=on,"
                      "wait=off",
                      "-device", "virtserialport,chardev=agent,name=agent"]
         return line
+
+
+def flash_arguments(path):
+    """The firmware in flash memory, and another one that is written to; both
+    sides have its image."""
+    if not os.path.exists(path):
+        with open(path, "wb") as file:
+            file.truncate(FLASH)
+    return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={BIOS}",
+            "-drive", f"if=pflash,unit=1,format=raw,file={path}"]
+
+
+def last_number(flash):
+    """What the guest has written last; what it has erased, or not written in
+    full, looks very large."""
+    return max(number for number, in struct.iter_unpack("<Q", flash)
+               if number < 1 << 32)
 
 
 class Agent:
@@ -224,8 +249,11 @@ class Devices:
         """Every one of them works on MACHINE."""
         if self._agent:
             self._agent.check(machine.agent)
-        if "rng" in self._extras:
-            machine.await_more("alive: rng", DEVICE_S)
+        for extra in ("rng", "flash"):
+            if extra in self._extras:
+                machine.await_more(f"alive: {extra}", DEVICE_S)
+        if "flash" in self._extras:
+            self._check_flash(machine)
         if "balloon" in self._extras:
             left = self._set_balloon(machine)
             end = time.monotonic() + DEVICE_S
@@ -233,6 +261,33 @@ class Devices:
                 if time.monotonic() > end:
                     raise MachineError("the balloon does not move")
                 time.sleep(0.02)
+
+
+    def check_standby(self, standby):
+        """Nobody has said so far that it takes over."""
+        if "flash" in self._extras:
+            standby.await_state("primary-lost")
+            with open(standby.flash, "rb") as file:
+                image = file.read()
+            ahead, committed = (last_number(data) for data in (
+                image, standby.memory(FLASH, FLASH_AT)))
+            if ahead > committed:
+                raise MachineError(f"the image of the flash memory has {ahead}"
+                                   f", the checkpoint {committed}")
+
+    @staticmethod
+    def _check_flash(machine):
+        """The image has what the guest has."""
+        for _ in range(20):
+            machine.command("stop")
+            memory = machine.memory(FLASH, FLASH_AT)
+            with open(machine.flash, "rb") as file:
+                image = file.read()
+            machine.command("cont")
+            if memory == image:
+                return
+            time.sleep(0.02)  # in the middle of a command, perhaps
+        raise MachineError("the image of the flash memory is another")
 
 
 def agent_path(folder, name):

@@ -253,8 +253,9 @@ class Stage:
             "-kernel", os.path.join(guest, "vmlinuz"),
             "-initrd", os.path.join(guest, "initrd"),
             "-append", " ".join(line)]
+        flash = os.path.join(folder, "flash")
         arguments += shape.arguments(
-            side, [storage.socket for storage in self.storage], agent)
+            side, [storage.socket for storage in self.storage], agent, flash)
         for path in FIRMWARE:
             arguments += ["-L", path]
         if primary:
@@ -262,6 +263,7 @@ class Stage:
         machine = Machine(name, folder, arguments)
         machine.side = side
         machine.agent = agent
+        machine.flash = flash
         return machine
 
     def start_clients(self, folder, shape, options):

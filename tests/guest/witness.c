@@ -367,6 +367,7 @@ static void parse_word(struct wit_config *config, const char *word)
                sscanf(word, "witness.more=%u", &config->more) == 1 ||
                sscanf(word, "witness.rng=%u", &config->rng) == 1 ||
                sscanf(word, "witness.agent=%u", &config->agent) == 1 ||
+               sscanf(word, "witness.flash=%lx", &config->flash) == 1 ||
                sscanf(word, "witness.writers=%u", &config->writers) == 1) {
         return;
     } else if (strncmp(word, "witness.", 8) == 0) {
@@ -472,6 +473,7 @@ int main(int argc, char **argv)
         ret = ret || !config.clocks ? ret : wit_clock_start();
         ret = ret || !config.rng ? ret : wit_rng_start();
         ret = ret || !config.agent ? ret : wit_agent_start();
+        ret = ret || !config.flash ? ret : wit_flash_start(config.flash);
     }
     if (ret == 0 && is_init && wit_power_start() < 0) {
         wit_say("no power button: who stops the guest has to kill it");

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,11 +59,84 @@ static void *rng_main(void *arg)
     return NULL;
 }
 
+/*
+ * Flash memory as UEFI's variables are in, by the commands of Intel's: numbers
+ * are written into one sector, and all that were must be there.
+ */
+#define FLASH_SECTOR 4096
+#define FLASH_CELLS (FLASH_SECTOR / sizeof(uint64_t))
+
+enum { PROGRAM = 0x40, ERASE = 0x20, CONFIRM = 0xd0, READ_ARRAY = 0xff };
+
+static void flash_put(volatile uint8_t *flash, size_t cell, uint64_t value)
+{
+    volatile uint8_t *at = flash + cell * sizeof(value);
+
+    if (cell == 0) {
+        *flash = ERASE;
+        *flash = CONFIRM;
+    }
+    for (unsigned i = 0; i < sizeof(value); i++) {
+        at[i] = PROGRAM;
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+    *flash = READ_ARRAY;
+}
+
+static void *flash_main(void *arg)
+{
+    volatile uint8_t *flash = arg;
+    const volatile uint64_t *cells = arg;
+    uint64_t said = 0;
+
+    for (uint64_t n = 0;; n++) {
+        size_t last = n % FLASH_CELLS;
+        bool good = true;
+        flash_put(flash, last, n);
+        for (size_t i = 0; i <= last; i++) {
+            if (cells[i] != n - last + i) {
+                wit_say("FAILED: flash: cell %zu has %lx, not %lx", i, cells[i],
+                        n - last + i);
+                good = false;
+                break;
+            }
+        }
+        if (good) {
+            say_alive("flash", &said);
+        }
+        step();
+    }
+    return NULL;
+}
+
 static int start(void *(*run)(void *), int fd)
 {
     pthread_t thread;
     int error = pthread_create(&thread, NULL, run, (void *)(intptr_t)fd);
 
+    if (!error) {
+        pthread_detach(thread);
+    }
+    return -error;
+}
+
+int wit_flash_start(unsigned long address)
+{
+    pthread_t thread;
+    int fd = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
+    void *flash;
+    int error;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    flash = mmap(NULL, FLASH_SECTOR, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                 (off_t)address);
+    close(fd);
+    if (flash == MAP_FAILED) {
+        return -errno;
+    }
+    error = pthread_create(&thread, NULL, flash_main, flash);
     if (!error) {
         pthread_detach(thread);
     }

@@ -27,6 +27,7 @@ struct wit_config {
     unsigned more; /* drivers */
     unsigned rng;
     unsigned agent;
+    unsigned long flash; /* its address */
 };
 
 /* Counters of the whole guest; wit_lock protects them. */
@@ -82,6 +83,7 @@ int wit_port_start(void);
 
 /* witness_device.c: need their device; they say it as long as they live. */
 int wit_rng_start(void);
+int wit_flash_start(unsigned long address);
 int wit_agent_start(void);
 
 /* witness_clock.c */
