@@ -361,6 +361,7 @@ static void parse_word(struct wit_config *config, const char *word)
         memcpy(config->disk, text, sizeof(text));
     } else if (sscanf(word, "witness.port=%u", &config->port) == 1 ||
                sscanf(word, "witness.load=mem:%u", &config->load_mib) == 1 ||
+               sscanf(word, "witness.load=full:%u", &config->full_mib) == 1 ||
                sscanf(word, "witness.load=port:%u", &config->port_load) == 1 ||
                sscanf(word, "witness.soil=%u", &config->soil_mib) == 1 ||
                sscanf(word, "witness.clocks=%u", &config->clocks) == 1 ||
@@ -467,7 +468,10 @@ int main(int argc, char **argv)
     if (ret == 0) {
         step = "background load";
         ret = config.soil_mib ? wit_load_soil(config.soil_mib) : 0;
-        ret = ret || !config.load_mib ? ret : wit_load_start(config.load_mib);
+        ret = ret || !config.load_mib ? ret
+                                      : wit_load_start(config.load_mib, false);
+        ret = ret || !config.full_mib ? ret
+                                      : wit_load_start(config.full_mib, true);
         ret = ret ? ret : wit_disk_start_writers(config.writers);
         ret = ret || !config.port_load ? ret : wit_port_start();
         ret = ret || !config.clocks ? ret : wit_clock_start();

@@ -21,6 +21,7 @@ struct wit_config {
     char disk[WIT_NAME_MAX];
     unsigned load_mib; /* 0: none */
     unsigned soil_mib;
+    unsigned full_mib; /* the same, without a pause */
     unsigned writers;
     unsigned clocks;
     unsigned port_load;
@@ -75,7 +76,7 @@ void wit_stop_serving(void);
 int wit_power_start(void);
 
 /* witness_load.c */
-int wit_load_start(unsigned mib);
+int wit_load_start(unsigned mib, bool full);
 int wit_load_soil(unsigned mib); /* writes to so much, and gives it back */
 
 /* witness_port.c: needs a second serial port. */

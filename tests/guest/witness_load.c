@@ -15,6 +15,7 @@
 struct load {
     uint64_t *memory;
     uint64_t pages;
+    bool full;
 };
 
 static void *load_main(void *arg)
@@ -36,23 +37,28 @@ static void *load_main(void *arg)
             page[0] = round + 1;
             page[511] = ~(round + 1) + 1;
         }
-        nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
+        if (!load->full) {
+            nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
+        }
     }
     return NULL;
 }
 
-int wit_load_start(unsigned mib)
+/* MIB of memory, at a pace or as fast as it goes; each once at most. */
+int wit_load_start(unsigned mib, bool full)
 {
-    static struct load load;
+    static struct load loads[2];
+    struct load *load = &loads[full];
     pthread_t thread;
 
-    load.pages = (uint64_t)mib * 1024 * 1024 / PAGE;
-    load.memory = mmap(NULL, load.pages * PAGE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (load.memory == MAP_FAILED) {
+    load->full = full;
+    load->pages = (uint64_t)mib * 1024 * 1024 / PAGE;
+    load->memory = mmap(NULL, load->pages * PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (load->memory == MAP_FAILED) {
         return -errno;
     }
-    int error = pthread_create(&thread, NULL, load_main, &load);
+    int error = pthread_create(&thread, NULL, load_main, load);
     if (!error) {
         pthread_detach(thread);
     }
