@@ -35,6 +35,7 @@ class Machine:
         self.agent = None
         self.objects = set()
         self.flash = None
+        self.overloads = []
         self._log = open(os.path.join(folder, name + ".qmp"), "w")
         self._buffer = b""
         path = os.path.join(folder, name + ".sock")
@@ -89,6 +90,8 @@ class Machine:
             message = self._read_message(end)
             if message.get("event") == "KEMARI_STATE":
                 self.events.append(message["data"])
+            if message.get("event") == "KEMARI_OVERLOAD":
+                self.overloads.append(message["data"])
             if is_wanted(message):
                 return message
 
@@ -123,8 +126,25 @@ class Machine:
             m["data"]["state"] in states, timeout)
         return message["data"]
 
+    def await_overload(self, active, timeout=30):
+        """Waits until the last word on it is ACTIVE."""
+        if not self.overloads or self.overloads[-1]["active"] != active:
+            self._read_until(
+                lambda m: m.get("event") == "KEMARI_OVERLOAD" and
+                m["data"]["active"] == active, timeout)
+        return self.overloads[-1]
+
+    def memory_kib(self, what):
+        """WHAT (VmHWM, RssAnon, ...) of the process."""
+        with open(f"/proc/{self.process.pid}/status") as file:
+            for line in file:
+                if line.startswith(what + ":"):
+                    return int(line.split()[1])
+        raise MachineError(f"{self.name}: no {what}")
+
     def forget_events(self):
         self.events = []
+        self.overloads = []
 
     def yank(self):
         """End the stream, whatever it is waiting for."""

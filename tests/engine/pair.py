@@ -5,6 +5,7 @@ import os
 import time
 
 import counts
+import overload
 from machine import MachineError
 
 READY_S = 90
@@ -17,8 +18,9 @@ def now_us():
 class Pair:
     """A guest with its primary, from its boot on."""
 
-    def __init__(self, stage, number, words, shape):
-        """WORDS are for the kernel: what the guest does."""
+    def __init__(self, stage, number, words, shape, policy=None):
+        """WORDS are for the kernel: what the guest does. With a POLICY it
+        does more than its link carries."""
         self.stage = stage
         self.words = words
         self.shape = shape
@@ -30,6 +32,8 @@ class Pair:
         self.reason = None
         self.protected_us = None
         self.confirmed = 0
+        self.overloaded, self.policy = policy is not None, policy
+        stage.limit_stream(overload.LINK_MBIT if self.overloaded else 0)
         self.old = []
         self.primary = self._start(None)
         try:
@@ -55,11 +59,12 @@ class Pair:
         uri = f"tcp:127.0.0.1:{self.port}"
         a, b = self.primary, self.standby
         a.forget_events()
+        more = overload.arguments(self.policy) if self.overloaded else {}
         for one, other in ((b, a), (a, b)):
             one.command("x-kemari-prepare", instance=one.instance,
                         peer=other.instance, generation=generation,
                         timeout_ms=silence_ms or self.stage.silence_ms,
-                        confirm=True)
+                        confirm=True, **more)
             one.capability()
         if self.stage.keys:
             self.stage.keys.use(b, "server")

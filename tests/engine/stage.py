@@ -233,8 +233,19 @@ class Stage:
         self.emulator = find_emulator()
         self.client_program = find_client(folder)
         self.machines = 0
+        self.limited = False
         make_network()
         self.storage = [Storage(folder), Storage(folder, name="nbd1")]
+
+    def limit_stream(self, mbit):
+        """The stream between the two goes through a link of MBIT/s (0: as
+        fast as it goes). It is all that uses the loopback device."""
+        if self.limited:
+            run("tc", "qdisc", "delete", "dev", "lo", "root")
+        if mbit:
+            run("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate",
+                f"{mbit}mbit", "burst", "256kb", "latency", "20ms")
+        self.limited = mbit != 0
 
     def start_machine(self, folder, shape, words, primary=None):
         """A QEMU that boots the guest, or waits for the PRIMARY."""
