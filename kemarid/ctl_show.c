@@ -127,6 +127,11 @@ static void show_status(const json_t *root)
             printf("  %-9s %lld checkpoints, the last one %lld ms ago\n",
                    "engine", num(pair, "checkpoints"), num(pair, "lag_ms"));
         }
+        if (num(pair, "throttle") > 0) {
+            printf("  %-9s held for %lld %% of the time: it dirties memory "
+                   "faster than the link carries it\n",
+                   "overload", num(pair, "throttle"));
+        }
         show_quantiles("freeze", json_object_get(pair, "freeze_us"));
         show_quantiles("ack", json_object_get(pair, "ack_us"));
     }

@@ -140,7 +140,14 @@ static void publish(void *data)
     } else {
         set_attr(vm, "lag", NULL);
     }
-    set_attr(vm, "reason", pair->reason[0] ? pair->reason : NULL);
+    if (pair->phase == KMR_PHASE_PROTECTED && vm->engine.throttle > 0) {
+        /* no figure: each change is a write */
+        set_attr(vm, "reason",
+                 "overload: the guest is held back, it dirties memory faster "
+                 "than the link carries it");
+    } else {
+        set_attr(vm, "reason", pair->reason[0] ? pair->reason : NULL);
+    }
 }
 
 void kmr_shell_publish(struct kmr_vm *vm, bool anew)

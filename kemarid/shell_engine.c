@@ -37,6 +37,7 @@ void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
     event.role = now->role == KMR_QMP_ROLE_PRIMARY   ? KMR_ENGINE_ROLE_PRIMARY
                  : now->role == KMR_QMP_ROLE_STANDBY ? KMR_ENGINE_ROLE_STANDBY
                                                      : KMR_ENGINE_ROLE_NONE;
+    event.overloaded = now->unprotected;
     event.generation = now->generation;
     event.checkpoint = now->checkpoint;
     kmr_text_set(event.id, sizeof(event.id), now->instance);
@@ -140,6 +141,20 @@ static int free_port(struct kmr_vm *vm)
     return -EADDRINUSE;
 }
 
+static void prepare(struct kmr_vm *vm, const struct kmr_effect *effect,
+                    char *ret_text)
+{
+    const struct kmr_config *config = &vm->shell->config;
+    const struct kmr_qmp_settings settings = {
+        .lost_ms = config->limits.lost_ms,
+        .overload = config->overload,
+        .staging_mib = config->staging_mib,
+    };
+
+    kmr_qmp_prepare(effect->id, effect->peer, effect->generation, &settings,
+                    ret_text, KMR_QMP_COMMAND_MAX);
+}
+
 /* What goes before `migrate` (primary) or `migrate-incoming` (standby), and
  * that. */
 static int make_stream(struct kmr_vm *vm, const struct kmr_effect *effect,
@@ -156,9 +171,7 @@ static int make_stream(struct kmr_vm *vm, const struct kmr_effect *effect,
     unsigned n = 0;
     int err = 0;
 
-    kmr_qmp_prepare(effect->id, effect->peer, effect->generation,
-                    config->limits.lost_ms, sequence->text[n++],
-                    KMR_QMP_COMMAND_MAX);
+    prepare(vm, effect, sequence->text[n++]);
     kmr_qmp_set_capability(sequence->text[n++], KMR_QMP_COMMAND_MAX);
     if (kind) {
         sequence->may_fail = 1u << n;

@@ -38,6 +38,7 @@ void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret)
     ret->progress = vm->progress;
     ret->checkpoints = vm->engine.checkpoints;
     ret->lag_ms = vm->engine.lag_ms;
+    ret->throttle = (uint32_t)vm->engine.throttle;
     copy_quantiles(&ret->freeze_us, &vm->engine.freeze_us);
     copy_quantiles(&ret->ack_us, &vm->engine.ack_us);
 }
@@ -104,19 +105,17 @@ static json_t *pair_json(struct kmr_shell *shell, struct kmr_vm *vm)
         state = kmr_answer_state(&vm->pair);
         best = &own;
     }
-    json =
-        json_pack("{s:o, s:s, s:i, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I}",
-                  "name", text(vm->pair.vm), "state", kmr_state_text(state),
-                  "progress",
-                  state == KMR_STATE_PROTECTED ? 100 : (int)best->progress,
-                  "reason", text(best->reason), "generation",
-                  (json_int_t)best->record.generation, "primary",
-                  best_node[0] ? side(best_node, best->instance) : json_null(),
-                  "standby",
-                  standby ? side(standby_node, standby->instance) : json_null(),
-                  "checkpoints", (json_int_t)best->checkpoints, "freeze_us",
-                  quantiles(&best->freeze_us), "ack_us",
-                  quantiles(&best->ack_us), "lag_ms", (json_int_t)best->lag_ms);
+    json = json_pack(
+        "{s:o, s:s, s:i, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:i}", "name",
+        text(vm->pair.vm), "state", kmr_state_text(state), "progress",
+        state == KMR_STATE_PROTECTED ? 100 : (int)best->progress, "reason",
+        text(best->reason), "generation", (json_int_t)best->record.generation,
+        "primary", best_node[0] ? side(best_node, best->instance) : json_null(),
+        "standby",
+        standby ? side(standby_node, standby->instance) : json_null(),
+        "checkpoints", (json_int_t)best->checkpoints, "freeze_us",
+        quantiles(&best->freeze_us), "ack_us", quantiles(&best->ack_us),
+        "lag_ms", (json_int_t)best->lag_ms, "throttle", (int)best->throttle);
     return json;
 }
 

@@ -386,6 +386,28 @@ static void powered_off(struct kmr_vm *vm)
     }
 }
 
+static void on_overload(struct kmr_vm *vm, const char *text)
+{
+    struct kmr_qmp_status status;
+
+    if (kmr_qmp_parse_overload(text, &status) != 0) {
+        qb_log(LOG_ERR, "pair %s: bad event of the engine: %s", vm->pair.vm,
+               text);
+    } else if (kmr_vm_is_ours(vm, status.instance)) {
+        qb_log(LOG_WARNING,
+               status.overload
+                   ? "pair %s: overload: the guest dirties memory faster than "
+                     "the link carries it, held for %u %% of the time"
+                   : "pair %s: no overload any more (%u %%)",
+               vm->pair.vm, (unsigned)status.throttle);
+        /* what is to be done about it, the answer says */
+        if (vm->poll) {
+            qb_loop_timer_del(vm->shell->loop, vm->poll);
+        }
+        kmr_vm_poll(vm);
+    }
+}
+
 void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
 {
     struct kmr_shell *shell = user;
@@ -397,6 +419,10 @@ void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
     }
     switch (event->type) {
     case KMR_VIRT_EV_ENGINE:
+        if (strcmp(event->qmp_event, "KEMARI_OVERLOAD") == 0) {
+            on_overload(vm, event->text);
+            break;
+        }
         if (strcmp(event->qmp_event, "KEMARI_STATE") != 0) {
             break;
         }

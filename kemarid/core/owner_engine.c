@@ -29,6 +29,22 @@ void kmr_owner_invited(struct kmr_step *step)
     kmr_step_order(step, KMR_ORDER_SYNC, kmr_step_order_generation(step));
 }
 
+/* To begin again at once would lead to the same overload. */
+static void released(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+
+    kmr_owner_forget_candidate(pair);
+    if (pair->overloaded) {
+        pair->overloaded = false;
+        pair->retry_ms = step->event->now_ms + KMR_OVERLOAD_MS;
+        kmr_step_move(step, KMR_PHASE_SOLO,
+                      "overload: runs on without a standby for a minute");
+    } else {
+        kmr_step_move(step, KMR_PHASE_SOLO, "runs on without a standby");
+    }
+}
+
 void kmr_owner_done(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
@@ -70,8 +86,7 @@ void kmr_owner_done(struct kmr_step *step)
             break;
         }
         if (event->flag) {
-            kmr_owner_forget_candidate(pair);
-            kmr_step_move(step, KMR_PHASE_SOLO, "runs on without a standby");
+            released(step);
         } else {
             /* It may have been released all the same. */
             pair->retry_ms = event->now_ms + KMR_BACKOFF_MIN_MS;
@@ -150,6 +165,7 @@ static void hold(struct kmr_step *step, const char *reason)
     struct kmr_pair *pair = step->pair;
 
     pair->retry_ms = 0;
+    pair->overloaded = false;
     if (reason[0] == '\0') {
         reason = "the stream broke";
     }
@@ -178,8 +194,7 @@ void kmr_owner_engine(struct kmr_step *step)
         } else if (pair->phase == KMR_PHASE_HOLDING &&
                    event->role == KMR_ENGINE_ROLE_NONE) {
             /* An order of ours whose answer was lost. */
-            kmr_owner_forget_candidate(pair);
-            kmr_step_move(step, KMR_PHASE_SOLO, "runs on without a standby");
+            released(step);
         }
         break;
     case KMR_ENGINE_IN_STEP:
@@ -193,6 +208,12 @@ void kmr_owner_engine(struct kmr_step *step)
             kmr_text_add_u64(text, sizeof(text), event->checkpoint);
             pair->retry_ms = 0;
             kmr_step_move(step, KMR_PHASE_IN_STEP, text);
+        } else if (pair->phase == KMR_PHASE_PROTECTED && event->overloaded) {
+            /* The engine goes on until it is released: until then, the
+             * standby may take over. */
+            hold(step, "overload: the guest dirties memory faster than the "
+                       "link carries it");
+            pair->overloaded = true;
         }
         break;
     case KMR_ENGINE_HOLDING:

@@ -32,6 +32,7 @@
                                   * new standby's start costs CPU */
 #define KMR_BACKOFF_MIN_MS 1000u /* until the next try for a standby */
 #define KMR_BACKOFF_MAX_MS 60000u
+#define KMR_OVERLOAD_MS 60000u /* the same, after an overload */
 #define KMR_FAILURE_MS 30000u  /* no promotion score after a failed boot */
 #define KMR_MISMATCH_MS 60000u /* Pacemaker's role is reported so long */
 #define KMR_ELSEWHERE_MS \
@@ -223,6 +224,7 @@ struct kmr_event {
     enum kmr_engine_role role;
     uint64_t checkpoint;
     char reason[KMR_REASON_MAX];
+    bool overloaded; /* it is to go on without its standby */
 };
 
 #define KMR_EFFECTS(X)                                                       \
@@ -324,6 +326,7 @@ struct kmr_pair {
     uint64_t announce_ms;         /* ... and is sent again then */
     uint64_t deadline_ms;         /* of the phase; 0: none */
     uint64_t retry_ms;            /* not before: the next try for a standby */
+    bool overloaded;              /* why it is without a standby, or will be */
     unsigned failures;            /* in a row */
     char failure[KMR_REASON_MAX]; /* why a boot failed; "" */
     uint64_t failure_ms;          /* forgotten then; until then no score */

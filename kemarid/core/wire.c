@@ -256,6 +256,7 @@ static void walk_pair(struct walk *walk, struct kmr_pair_status *pair)
     walk_record(walk, &pair->record);
     walk_uuid(walk, pair->voter, true);
     walk_u32(walk, &pair->progress);
+    walk_u32(walk, &pair->throttle);
     walk_u64(walk, &pair->checkpoints);
     walk_u64(walk, &pair->lag_ms);
     walk_quantiles(walk, &pair->freeze_us);

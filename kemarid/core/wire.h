@@ -20,7 +20,7 @@
 #include "core/pair.h"
 
 #define KMR_WIRE_MAGIC 0x4b4d5244u
-#define KMR_WIRE_VERSION 3
+#define KMR_WIRE_VERSION 4
 #define KMR_WIRE_MAX (512u * 1024)      /* bytes of a message */
 #define KMR_WIRE_XML_MAX (384u * 1024)  /* bytes of an XML */
 #define KMR_WIRE_INPUT_MAX (64u * 1024) /* bytes of frames */
@@ -63,6 +63,7 @@ struct kmr_pair_status {
     struct kmr_record record;
     char voter[KMR_UUID_MAX]; /* the id of its state file, or "" */
     uint32_t progress;        /* percent */
+    uint32_t throttle;        /* the same: held for so much of the time */
     uint64_t checkpoints, lag_ms;
     struct kmr_quantiles freeze_us, ack_us;
 };

@@ -14,6 +14,10 @@
 #define PORT_FIRST 49300
 #define PORT_LAST 49363
 #define SETTLE_MAX_MS 120000 /* KMR_FENCE_SETTLE_MAX_MS */
+/* the engine's: qapi/kemari.json */
+#define STAGING_MIN_MIB 64
+#define STAGING_MIB 128
+#define STAGING_MAX_MIB 65536
 
 void kmr_config_init(struct kmr_config *config)
 {
@@ -27,6 +31,8 @@ void kmr_config_init(struct kmr_config *config)
     config->port_first = PORT_FIRST;
     config->port_last = PORT_LAST;
     config->log_level = LOG_INFO;
+    config->overload = "throttle";
+    config->staging_mib = STAGING_MIB;
     config->limits = kmr_limits_default();
 }
 
@@ -67,21 +73,21 @@ static int set_ports(struct kmr_config *config, const char *value)
     return 0;
 }
 
-static int set_ms(uint32_t *ret_ms, const char *value, uint32_t least,
-                  uint32_t most)
+static int set_number(uint32_t *ret_number, const char *value, uint32_t least,
+                      uint32_t most)
 {
-    unsigned long ms;
+    unsigned long number;
     char *end;
 
     if (!isdigit((unsigned char)value[0])) {
         return -EINVAL;
     }
     errno = 0;
-    ms = strtoul(value, &end, 10);
-    if (errno || *end || ms < least || ms > most) {
+    number = strtoul(value, &end, 10);
+    if (errno || *end || number < least || number > most) {
         return -EINVAL;
     }
-    *ret_ms = (uint32_t)ms;
+    *ret_number = (uint32_t)number;
     return 0;
 }
 
@@ -134,6 +140,19 @@ static int set_tls(enum kmr_tls *ret_tls, const char *value)
     return -EINVAL;
 }
 
+static int set_policy(const char **ret_policy, const char *value)
+{
+    static const char *const policies[] = { "throttle", "wait", "unprotected" };
+
+    for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        if (strcmp(value, policies[i]) == 0) {
+            *ret_policy = policies[i];
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 static int set_level(struct kmr_config *config, const char *value)
 {
     static const struct {
@@ -161,9 +180,9 @@ static int set(struct kmr_config *config, const char *section, const char *key,
     char name[128];
 
     if (limit) {
-        return set_ms((uint32_t *)(void *)((char *)&config->limits +
-                                           limit->offset),
-                      value, limit->least, limit->most);
+        return set_number((uint32_t *)(void *)((char *)&config->limits +
+                                               limit->offset),
+                          value, limit->least, limit->most);
     }
     snprintf(name, sizeof(name), "%s.%s", section, key);
     if (strcmp(name, "node.name") == 0) {
@@ -178,6 +197,11 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return value[0] == '/' ? set_text(config->tls_dir, value) : -EINVAL;
     } else if (strcmp(name, "engine.emulator") == 0) {
         return set_text(config->emulator, value);
+    } else if (strcmp(name, "overload.policy") == 0) {
+        return set_policy(&config->overload, value);
+    } else if (strcmp(name, "overload.staging_mib") == 0) {
+        return set_number(&config->staging_mib, value, STAGING_MIN_MIB,
+                          STAGING_MAX_MIB);
     } else if (strcmp(name, "libvirt.uri") == 0) {
         return set_text(config->libvirt_uri, value);
     } else if (strcmp(name, "pacemaker.degraded_monitor") == 0) {
@@ -187,7 +211,7 @@ static int set(struct kmr_config *config, const char *section, const char *key,
     } else if (strcmp(name, "fencing.down_command") == 0) {
         return set_text(config->down_command, value);
     } else if (strcmp(name, "fencing.settle_ms") == 0) {
-        return set_ms(&config->settle_ms, value, 0, SETTLE_MAX_MS);
+        return set_number(&config->settle_ms, value, 0, SETTLE_MAX_MS);
     } else if (strcmp(name, "log.file") == 0) {
         return set_text(config->log_file, value);
     } else if (strcmp(name, "log.level") == 0) {

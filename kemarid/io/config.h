@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/limits.h"
 
@@ -24,6 +25,8 @@ struct kmr_config {
     enum kmr_tls tls;                   /* [replication] tls */
     char tls_dir[KMR_CONFIG_TEXT];      /* [replication] tls_dir */
     char emulator[KMR_CONFIG_TEXT];     /* [engine] */
+    const char *overload;               /* [overload] policy */
+    uint32_t staging_mib;               /* [overload] 64 .. 65536 */
     char libvirt_uri[KMR_CONFIG_TEXT];  /* [libvirt] uri */
     char fabric[KMR_CONFIG_TEXT];       /* [fencing] fabric_devices */
     bool degraded_monitor;              /* [pacemaker]; default no */

@@ -169,6 +169,37 @@ int kmr_qmp_parse_event(const char *json, struct kmr_qmp_status *ret_status)
     return err;
 }
 
+/* `active` and `policy`, in the event and in the answer. */
+static int get_overload(const json_t *obj, struct kmr_qmp_status *st)
+{
+    const json_t *active = json_object_get(obj, "active");
+    const char *policy = json_string_value(json_object_get(obj, "policy"));
+
+    if (!json_is_boolean(active) || !policy) {
+        return -EBADMSG;
+    }
+    st->overload = json_is_true(active);
+    st->unprotected = st->overload && strcmp(policy, "unprotected") == 0;
+    return 0;
+}
+
+int kmr_qmp_parse_overload(const char *json, struct kmr_qmp_status *ret_status)
+{
+    struct kmr_qmp_status st = { 0 };
+    json_t *root = load(json);
+    int err = -EBADMSG;
+
+    if (root && get_uuid(root, "instance", st.instance) == 0 &&
+        get_u64(root, "generation", &st.generation) == 0 &&
+        get_u64(root, "throttle", &st.throttle) == 0 && st.throttle <= 100 &&
+        get_overload(root, &st) == 0) {
+        *ret_status = st;
+        err = 0;
+    }
+    json_decref(root);
+    return err;
+}
+
 int kmr_qmp_parse_query(const char *json, struct kmr_qmp_status *ret_status)
 {
     static const struct {
@@ -181,12 +212,17 @@ int kmr_qmp_parse_query(const char *json, struct kmr_qmp_status *ret_status)
         { "held-requests", offsetof(struct kmr_qmp_status, held_requests) },
         { "held-packets", offsetof(struct kmr_qmp_status, held_packets) },
         { "lag-ms", offsetof(struct kmr_qmp_status, lag_ms) },
+        { "throttle", offsetof(struct kmr_qmp_status, throttle) },
     };
     struct kmr_qmp_status st = { 0 };
     json_t *root = load(json);
     const json_t *obj = json_object_get(root, "return");
+    const json_t *overload = json_object_get(obj, "overload");
     int err = -EBADMSG;
 
+    if (overload && get_overload(overload, &st)) {
+        goto out;
+    }
     if (!json_is_object(obj) || get_common(obj, &st) ||
         get_quantiles(obj, "freeze-us", &st.freeze_us) ||
         get_quantiles(obj, "ack-us", &st.ack_us)) {
@@ -302,14 +338,18 @@ static json_t *order_args(const char *instance, uint64_t generation)
 }
 
 int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
-                    uint32_t lost_ms, char *ret_text, size_t size)
+                    const struct kmr_qmp_settings *settings, char *ret_text,
+                    size_t size)
 {
     json_t *args = order_args(instance, generation);
 
     if (peer) {
         json_object_set_new(args, "peer", json_string(peer));
     }
-    json_object_set_new(args, "timeout-ms", json_integer(lost_ms));
+    json_object_set_new(args, "timeout-ms", json_integer(settings->lost_ms));
+    json_object_set_new(args, "overload", json_string(settings->overload));
+    json_object_set_new(args, "staging",
+                        json_integer((json_int_t)settings->staging_mib << 20));
     /* Nothing is released before `confirm`: R1. */
     json_object_set_new(args, "confirm", json_true());
     return command("x-kemari-prepare", args, ret_text, size);

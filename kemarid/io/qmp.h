@@ -61,10 +61,17 @@ struct kmr_qmp_status {
     /* query-kemari only, else 0: */
     uint64_t checkpoints, pages, bytes, held_requests, held_packets, lag_ms;
     struct kmr_qmp_quantiles freeze_us, ack_us;
+    /* query-kemari and KEMARI_OVERLOAD */
+    uint64_t throttle; /* percent of the last second */
+    bool overload;     /* the guest dirties memory too fast */
+    bool unprotected;  /* ... and we are to go on without the standby */
 };
 
 /* Data of a KEMARI_STATE event (`kmr_virt_event.text`). 0 or -EBADMSG. */
 int kmr_qmp_parse_event(const char *json, struct kmr_qmp_status *ret_status);
+
+/* Data of a KEMARI_OVERLOAD event: instance, generation and those. */
+int kmr_qmp_parse_overload(const char *json, struct kmr_qmp_status *ret_status);
 
 /* Whole reply to query-kemari, `{"return": {...}}`. 0 or -EBADMSG. */
 int kmr_qmp_parse_query(const char *json, struct kmr_qmp_status *ret_status);
@@ -83,9 +90,14 @@ bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size);
  * `peer`, `uri` may be NULL where the command has none.
  */
 #define KMR_QMP_COMMAND_MAX 1024
-/* A peer that is silent for `lost_ms` is lost. */
+struct kmr_qmp_settings {
+    uint32_t lost_ms; /* a peer that is silent for so long is lost */
+    const char *overload;
+    uint32_t staging_mib;
+};
 int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
-                    uint32_t lost_ms, char *ret_text, size_t size);
+                    const struct kmr_qmp_settings *settings, char *ret_text,
+                    size_t size);
 int kmr_qmp_set_capability(char *ret_text, size_t size); /* x-kemari: true */
 /* The keys of a stream over TLS: the object is made anew (what is in `dir` may
  * be newer; removing may fail, it may be the first time), then used; `kind` is

@@ -53,6 +53,24 @@ static void defaults(void **state)
 #undef X
     assert_int_equal(config.settle_ms, 0);
     assert_int_equal(config.port_first, 49300);
+    assert_string_equal(config.overload, "throttle");
+    assert_int_equal(config.staging_mib, 128);
+}
+
+static void overload(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text(
+                         "[overload]\npolicy = wait\nstaging_mib = 65536\n"),
+                     0);
+    assert_string_equal(config.overload, "wait");
+    assert_int_equal(config.staging_mib, 65536);
+    assert_int_equal(read_text("[overload]\npolicy=unprotected\n"), 0);
+    assert_string_equal(config.overload, "unprotected");
+    refused("[overload]\npolicy = pause\n", ":2: bad value for 'policy'");
+    refused("[overload]\nstaging_mib = 63\n",
+            ":2: bad value for 'staging_mib' in [overload]");
+    refused("[overload]\nstaging_mib = 65537\n", ":2: bad value");
 }
 
 static void limits(void **state)
@@ -171,7 +189,7 @@ int main(void)
         cmocka_unit_test(defaults),   cmocka_unit_test(limits),
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
         cmocka_unit_test(tls),        cmocka_unit_test(unknown),
-        cmocka_unit_test(example),
+        cmocka_unit_test(example),    cmocka_unit_test(overload),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

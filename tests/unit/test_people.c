@@ -293,9 +293,40 @@ static void test_memory_lost_alone(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* The engine asks for it: solo by record, and no new standby at once. */
+static void test_overload(void **state)
+{
+    struct kmr_event event = { .type = KMR_EVENT_ENGINE,
+                               .engine = KMR_ENGINE_PROTECTED,
+                               .role = KMR_ENGINE_ROLE_PRIMARY,
+                               .checkpoint = 2 };
+
+    (void)state;
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    event.generation = sim.nodes[0].qemu.generation;
+    memcpy(event.id, sim.nodes[0].qemu.id, sizeof(event.id));
+    memcpy(event.peer, sim.nodes[0].qemu.peer, sizeof(event.peer));
+    sim_step(&sim, 0, &event); /* nothing is asked */
+    sim_run(&sim, 1000);
+    sim_expect(&sim, "");
+    event.overloaded = true;
+    sim_step(&sim, 0, &event);
+    sim_run(&sim, 1000);
+    assert_string_equal(sim.nodes[0].pair.agreed.record.owner.node, "node1");
+    assert_int_equal(sim.nodes[0].pair.agreed.record.mode, KMR_MODE_SOLO);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    sim_run(&sim, KMR_OVERLOAD_MS - 3000);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    sim_run(&sim, 10000);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_PROTECTED);
+    assert_int_equal(sim.max_running, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overload),
         cmocka_unit_test(test_leave),
         cmocka_unit_test(test_back),
         cmocka_unit_test(test_no_leave),

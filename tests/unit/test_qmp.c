@@ -79,7 +79,8 @@ static void test_query(void **state)
             "\"freeze-us\":{\"p50\":1,\"p95\":2,\"p99\":3,\"max\":4},"
             "\"ack-us\":{\"p50\":5,\"p95\":6,\"p99\":7,\"max\":8},\"pages\":11,"
             "\"bytes\":12,\"held-requests\":13,\"held-packets\":14,"
-            "\"lag-ms\":15,"
+            "\"lag-ms\":15,\"throttle\":16,\"overload\":{\"active\":true,"
+            "\"policy\":\"unprotected\",\"staging\":67108864},"
             "\"new-member\":true},\"id\":\"x\"}",
             &st),
         0);
@@ -90,6 +91,9 @@ static void test_query(void **state)
     assert_int_equal(st.ack_us.max, 8);
     assert_int_equal(st.held_packets, 14);
     assert_int_equal(st.lag_ms, 15);
+    assert_int_equal(st.throttle, 16);
+    assert_true(st.overload);
+    assert_true(st.unprotected);
     assert_int_equal(kmr_qmp_parse_query("{\"error\":{}}", &st), -EBADMSG);
     assert_int_equal(
         kmr_qmp_parse_query("{\"return\":{\"role\":\"none\",\"state\":\"none\","
@@ -97,6 +101,43 @@ static void test_query(void **state)
                             "\"lag-ms\":\"x\"}}",
                             &st),
         -EBADMSG);
+}
+
+static void test_overload(void **state)
+{
+    struct kmr_qmp_status st;
+    static const char *const bad[] = {
+        "{\"active\":true,\"policy\":\"wait\",\"throttle\":101,"
+        "\"instance\":\"" UUID_A "\",\"generation\":7}",
+        "{\"active\":1,\"policy\":\"wait\",\"throttle\":9,"
+        "\"instance\":\"" UUID_A "\",\"generation\":7}",
+        "{\"active\":true,\"throttle\":9,"
+        "\"instance\":\"" UUID_A "\",\"generation\":7}",
+        "junk",
+    };
+
+    (void)state;
+    assert_int_equal(
+        kmr_qmp_parse_overload("{\"active\":true,\"policy\":\"throttle\","
+                               "\"throttle\":61,\"instance\":\"" UUID_A
+                               "\",\"generation\":7,\"checkpoint\":8}",
+                               &st),
+        0);
+    assert_string_equal(st.instance, UUID_A);
+    assert_int_equal(st.throttle, 61);
+    assert_true(st.overload);
+    assert_false(st.unprotected);
+    assert_int_equal(kmr_qmp_parse_overload("{\"active\":false,\"policy\":"
+                                            "\"unprotected\",\"throttle\":0,"
+                                            "\"instance\":\"" UUID_A
+                                            "\",\"generation\":7}",
+                                            &st),
+                     0);
+    assert_false(st.overload);
+    assert_false(st.unprotected); /* it is over: nothing is to be done */
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(kmr_qmp_parse_overload(bad[i], &st), -EBADMSG);
+    }
 }
 
 static void test_migrate(void **state)
@@ -145,15 +186,21 @@ static void test_errors(void **state)
 static void test_commands(void **state)
 {
     char text[KMR_QMP_COMMAND_MAX];
+    static const struct kmr_qmp_settings settings = {
+        .lost_ms = 1000,
+        .overload = "wait",
+        .staging_mib = 4096,
+    };
 
     (void)state;
-    assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, 1000, text,
+    assert_int_equal(kmr_qmp_prepare(UUID_A, UUID_B, 7, &settings, text,
                                      sizeof(text)),
                      0);
     assert_string_equal(
         text, "{\"execute\":\"x-kemari-prepare\",\"arguments\":{\"instance\":"
               "\"" UUID_A "\",\"generation\":7,\"peer\":\"" UUID_B "\","
-              "\"timeout-ms\":1000,\"confirm\":true}}");
+              "\"timeout-ms\":1000,\"overload\":\"wait\","
+              "\"staging\":4294967296,\"confirm\":true}}");
     assert_int_equal(kmr_qmp_confirm(UUID_A, 8, text, sizeof(text)), 0);
     assert_string_equal(
         text, "{\"execute\":\"x-kemari-confirm\",\"arguments\":{\"instance\":"
@@ -213,9 +260,10 @@ static void test_commands(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_event),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_query),  cmocka_unit_test(test_migrate),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_event),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_query),    cmocka_unit_test(test_migrate),
+        cmocka_unit_test(test_overload), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_commands),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,6 +320,11 @@ static void on_checked(enum kmr_check_emulator what, const char *text,
  * apart, and then there is nothing to see. */
 static void test_engine_event(void **state)
 {
+    static const struct kmr_qmp_settings settings = {
+        .lost_ms = 1000,
+        .overload = "throttle",
+        .staging_mib = 64,
+    };
     struct kmr_qmp_status st;
     char cmd[KMR_QMP_COMMAND_MAX];
 
@@ -337,8 +342,8 @@ static void test_engine_event(void **state)
         assert_int_equal(kmr_qmp_parse_query(answer.text, &st), 0);
         assert_int_equal(st.role, KMR_QMP_ROLE_NONE);
         kmr_qmp_prepare("11111111-2222-4333-8444-555555555555",
-                        "66666666-2222-4333-8444-555555555555", 8, 1000, cmd,
-                        sizeof(cmd));
+                        "66666666-2222-4333-8444-555555555555", 8, &settings,
+                        cmd, sizeof(cmd));
         assert_int_equal(ORDER(.op = KMR_VIRT_OP_MONITOR, .text = cmd), 0);
         assert_true(run_until(loop, some, &seen[KMR_VIRT_EV_ENGINE], 2000));
         assert_int_equal(kmr_qmp_parse_event(engine_text, &st), 0);
