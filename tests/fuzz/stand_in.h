@@ -114,6 +114,8 @@ typedef int KemariState;
 typedef struct Stat64 {
     uint64_t value;
 } Stat64;
+typedef int KemariOverloadPolicy;
+#define qatomic_set(at, value) (*(at) = (value))
 struct MigrationState;
 struct MigrationIncomingState;
 
