@@ -141,6 +141,7 @@ struct sim_news {
     uint64_t generation;
     int peer;
     bool poweroff;
+    bool overloaded;
 };
 
 /* ---- a node ---- */
