@@ -13,8 +13,9 @@ OVERHEAD_KIB = {"standby": 48 << 10, "primary": 160 << 10}
 
 
 def arguments(policy):
-    """For x-kemari-prepare."""
-    return {"staging": STAGING, "overload": policy}
+    """For x-kemari-prepare. Copying a checkpoint of 24 MiB takes long on a
+    machine that has other things to do; how long is not the question."""
+    return {"staging": STAGING, "overload": policy, "timeout_ms": 5000}
 
 
 def check(primary, standby, policy):

@@ -59,11 +59,12 @@ class Pair:
         uri = f"tcp:127.0.0.1:{self.port}"
         a, b = self.primary, self.standby
         a.forget_events()
-        more = overload.arguments(self.policy) if self.overloaded else {}
+        more = {"timeout_ms": silence_ms or self.stage.silence_ms}
+        if self.overloaded:
+            more.update(overload.arguments(self.policy))
         for one, other in ((b, a), (a, b)):
             one.command("x-kemari-prepare", instance=one.instance,
                         peer=other.instance, generation=generation,
-                        timeout_ms=silence_ms or self.stage.silence_ms,
                         confirm=True, **more)
             one.capability()
         if self.stage.keys:
