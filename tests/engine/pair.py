@@ -8,7 +8,7 @@ import counts
 import overload
 from machine import MachineError
 
-READY_S = 90
+READY_S = 120
 
 
 def now_us():

@@ -107,7 +107,7 @@ static void refusals(void **state)
 {
     static const struct object named[] = {
         { "/machine", CHILD("peripheral", "container") },
-        { "/machine/peripheral", CHILD("rng0", "virtio-rng-pci") },
+        { "/machine/peripheral", CHILD("disk0", "pvscsi") },
         { NULL, NULL },
     };
     static const struct object deep[] = {
@@ -120,8 +120,8 @@ static void refusals(void **state)
 
     (void)state;
     assert_string_equal(walk_tree(named, TYPES("")),
-                        "device rng0 is virtio-rng-pci: not tried with Kemari "
-                        "yet: remove it");
+                        "device disk0 is pvscsi: not tried with Kemari yet: "
+                        "use virtio-blk-pci");
     assert_string_equal(walk_tree(deep, TYPES("")),
                         "ide-hd: can't be protected: its writes can't be "
                         "held: use virtio-blk-pci");
