@@ -253,18 +253,14 @@ void type_register_static(const TypeInfo *info)
     abort();
 }
 
-Object *object_new_with_props(const char *type, Object *parent, const char *id,
-                              Error **errp, ...)
+bool netfilter_new_on_queue(const char *type, const char *id,
+                            const char *netdev_id, unsigned index, Error **errp)
 {
     (void)type;
-    (void)parent;
     (void)id;
+    (void)netdev_id;
+    (void)index;
     (void)errp;
-    abort();
-}
-
-Object *object_get_objects_root(void)
-{
     abort();
 }
 

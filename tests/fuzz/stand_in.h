@@ -110,6 +110,8 @@ bool buffer_is_zero(const void *data, size_t len);
 
 typedef int KemariRole;
 typedef int KemariState;
+typedef int KemariReason;
+typedef struct BlockBackend BlockBackend;
 #define KEMARI_REASON__MAX 1
 typedef struct Stat64 {
     uint64_t value;
@@ -130,8 +132,14 @@ struct NetClientState {
     char *name;
     NetClientState *peer;
 };
+typedef struct NICConf {
+    struct {
+        int queues;
+    } peers;
+} NICConf;
 typedef struct NICState {
     NetClientState *ncs;
+    NICConf *conf;
 } NICState;
 struct NetFilterState {
     char *netdev_id;
@@ -142,6 +150,7 @@ typedef struct NetFilterClass {
     ssize_t (*receive_iov)(NetFilterState *nf, NetClientState *sender,
                            unsigned flags, const struct iovec *iov, int n,
                            NetPacketSent *sent_cb);
+    bool per_queue;
 } NetFilterClass;
 typedef struct TypeInfo {
     const char *name, *parent;
@@ -165,9 +174,9 @@ typedef struct TypeInfo {
         function();                 \
     }
 void type_register_static(const TypeInfo *info);
-Object *object_new_with_props(const char *type, Object *parent, const char *id,
-                              Error **errp, ...);
-Object *object_get_objects_root(void);
+bool netfilter_new_on_queue(const char *type, const char *id,
+                            const char *netdev_id, unsigned index,
+                            Error **errp);
 void object_unparent(Object *obj);
 NetClientState *qemu_get_queue(NICState *nic);
 void qemu_foreach_nic(void (*function)(NICState *nic, void *opaque),
