@@ -160,14 +160,10 @@ static void prepare(struct kmr_vm *vm, const struct kmr_effect *effect,
 static int make_stream(struct kmr_vm *vm, const struct kmr_effect *effect,
                        bool standby)
 {
-    static const char *const kinds[] = {
-        [KMR_TLS_NO] = NULL,
-        [KMR_TLS_PSK] = "psk",
-        [KMR_TLS_X509] = "x509",
-    };
     const struct kmr_config *config = &vm->shell->config;
     struct kmr_sequence *sequence = &vm->sequence;
-    const char *kind = kinds[config->tls];
+    const char *kind =
+        config->tls != KMR_TLS_NO ? kmr_tls_text(config->tls) : NULL;
     unsigned n = 0;
     int err = 0;
 

@@ -123,34 +123,49 @@ static int set_bool(bool *ret_value, const char *value)
     return 0;
 }
 
-static int set_tls(enum kmr_tls *ret_tls, const char *value)
+/* The index of `value`, or -1. */
+static int find(const char *const *names, size_t count, const char *value)
 {
-    static const char *const names[] = {
-        [KMR_TLS_NO] = "no",
-        [KMR_TLS_PSK] = "psk",
-        [KMR_TLS_X509] = "x509",
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (strcmp(value, names[i]) == 0) {
-            *ret_tls = (enum kmr_tls)i;
-            return 0;
+            return (int)i;
         }
     }
-    return -EINVAL;
+    return -1;
+}
+
+static const char *const tls_names[] = {
+    [KMR_TLS_NO] = "no",
+    [KMR_TLS_PSK] = "psk",
+    [KMR_TLS_X509] = "x509",
+};
+
+const char *kmr_tls_text(enum kmr_tls tls)
+{
+    return tls_names[tls];
+}
+
+static int set_tls(enum kmr_tls *ret_tls, const char *value)
+{
+    int i = find(tls_names, sizeof(tls_names) / sizeof(tls_names[0]), value);
+
+    if (i < 0) {
+        return -EINVAL;
+    }
+    *ret_tls = (enum kmr_tls)i;
+    return 0;
 }
 
 static int set_policy(const char **ret_policy, const char *value)
 {
     static const char *const policies[] = { "throttle", "wait", "unprotected" };
+    int i = find(policies, sizeof(policies) / sizeof(policies[0]), value);
 
-    for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
-        if (strcmp(value, policies[i]) == 0) {
-            *ret_policy = policies[i];
-            return 0;
-        }
+    if (i < 0) {
+        return -EINVAL;
     }
-    return -EINVAL;
+    *ret_policy = policies[i];
+    return 0;
 }
 
 static int set_level(struct kmr_config *config, const char *value)

@@ -17,6 +17,7 @@
 
 /* How the streams between QEMUs are kept from others. */
 enum kmr_tls { KMR_TLS_NO, KMR_TLS_PSK, KMR_TLS_X509 };
+const char *kmr_tls_text(enum kmr_tls tls);
 
 struct kmr_config {
     char node_name[KMR_CONFIG_TEXT];           /* [node] name */

@@ -32,8 +32,8 @@ class Pair:
         self.reason = None
         self.protected_us = None
         self.confirmed = 0
-        self.overloaded, self.policy = policy is not None, policy
-        stage.limit_stream(overload.LINK_MBIT if self.overloaded else 0)
+        self.policy = policy
+        stage.limit_stream(overload.LINK_MBIT if policy else 0)
         self.old = []
         self.primary = self._start(None)
         try:
@@ -60,7 +60,7 @@ class Pair:
         a, b = self.primary, self.standby
         a.forget_events()
         more = {"timeout_ms": silence_ms or self.stage.silence_ms}
-        if self.overloaded:
+        if self.policy:
             more.update(overload.arguments(self.policy))
         for one, other in ((b, a), (a, b)):
             one.command("x-kemari-prepare", instance=one.instance,

@@ -15,6 +15,16 @@ def percentiles(values):
             "max": values[-1], "count": len(values)}
 
 
+def _by(key, names, results, measured):
+    """How many RESULTS have each of the NAMES, and the blackouts of those
+    that are MEASURED."""
+    return {name: {"runs": sum(r[key] == name for r in results),
+                   "blackout_ms": percentiles(
+                       [r["blackout_ms"] for r in measured
+                        if r[key] == name and r.get("blackout_ms")])}
+            for name in names}
+
+
 def summary(arguments, results, scenarios, loads):
     """What --json says of all RESULTS."""
     total = {"runs": len(results), "seed": arguments.seed,
@@ -38,18 +48,8 @@ def summary(arguments, results, scenarios, loads):
     total["clock"] = [r["clock"] for r in results if "clock" in r]
     total["poison"] = {how: sum(r.get("poison") == how for r in results)
                        for how in ("told", "read")}
-    total["by_scenario"] = {
-        name: {"runs": sum(r["scenario"] == name for r in results),
-               "blackout_ms": percentiles(
-                   [r["blackout_ms"] for r in results
-                    if r["scenario"] == name and r.get("blackout_ms")])}
-        for name in scenarios}
-    total["by_load"] = {
-        name: {"runs": sum(r["load"] == name for r in results),
-               "blackout_ms": percentiles(
-                   [r["blackout_ms"] for r in killed
-                    if r["load"] == name and r.get("blackout_ms")])}
-        for name in loads}
+    total["by_scenario"] = _by("scenario", scenarios, results, results)
+    total["by_load"] = _by("load", loads, results, killed)
     total["acknowledged"] = sum(
         r.get("client", {}).get("acknowledged", 0) for r in results)
     return total

@@ -262,7 +262,6 @@ class Devices:
                     raise MachineError("the balloon does not move")
                 time.sleep(0.02)
 
-
     def check_standby(self, standby):
         """Nobody has said so far that it takes over."""
         if "flash" in self._extras:

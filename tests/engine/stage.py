@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 from machine import Machine, MachineError
@@ -67,6 +68,25 @@ def find_client(folder):
 
 def run(*command):
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+
+
+def in_namespaces(*command):
+    """Runs COMMAND as process 1 of its own, without a network; returns its
+    exit code. What it has started dies with it, and it with us."""
+    process = subprocess.Popen(
+        ["unshare", "--net", "--pid", "--fork", "--kill-child",
+         "--mount-proc", sys.executable, *command], stdin=subprocess.DEVNULL)
+
+    def on_signal(number, _):
+        sys.exit(128 + number)  # not here: wait() has the lock
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        return process.wait()
+    finally:
+        process.kill()  # unshare lets SIGTERM wait
+        process.wait()
 
 
 def make_network():
