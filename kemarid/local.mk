@@ -4,6 +4,7 @@ kemari_core_sources = \
 	kemarid/core/answer.c kemarid/core/answer.h \
 	kemarid/core/alone.c \
 	kemarid/core/claim.c \
+	kemarid/core/colour.h \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/consensus_others.c kemarid/core/consensus_priv.h \
 	kemarid/core/fact.c \
@@ -13,6 +14,7 @@ kemari_core_sources = \
 	kemarid/core/owner_engine.c \
 	kemarid/core/pair.c kemarid/core/pair.h kemarid/core/pair_priv.h \
 	kemarid/core/phase.c \
+	kemarid/core/place.c \
 	kemarid/core/record.c kemarid/core/record.h \
 	kemarid/core/standby.c \
 	kemarid/core/step.c \

@@ -131,7 +131,6 @@ void kmr_alone_consider_solo(struct kmr_step *step)
 bool kmr_alone_consider_standby(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
-    struct kmr_effect *effect;
 
     if (!pair->alone) {
         return false;
@@ -152,14 +151,7 @@ bool kmr_alone_consider_standby(struct kmr_step *step)
         }
         return true;
     }
-    /* Its death is what lets the record go solo: R4. */
-    if (pair->deadline_ms == 0 || kmr_step_expired(step)) {
-        effect = kmr_step_effect(step, KMR_EFFECT_DROP);
-        kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
-        kmr_text_set(effect->reason, sizeof(effect->reason),
-                     "no migration wants it");
-        kmr_step_within(step, KMR_DROP_MS);
-    }
+    kmr_owner_drop_standby(step, "no migration wants it");
     return true;
 }
 

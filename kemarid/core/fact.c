@@ -91,6 +91,18 @@ void kmr_fact_peer(struct kmr_step *step)
     check_boots(step);
 }
 
+void kmr_fact_health(struct kmr_step *step)
+{
+    const struct kmr_event *event = step->event;
+    struct kmr_peer *peer = kmr_step_peer(step, event->node);
+
+    if (peer) {
+        peer->colour = event->colour;
+    } else if (kmr_text_same(event->node, step->pair->node)) {
+        step->pair->colour = event->colour;
+    }
+}
+
 void kmr_fact_dead(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;

@@ -82,6 +82,20 @@ void kmr_owner_shut_down(struct kmr_step *step, const char *reason)
     kmr_step_order(step, KMR_ORDER_SHUTDOWN, 0);
 }
 
+void kmr_owner_drop_standby(struct kmr_step *step, const char *reason)
+{
+    struct kmr_pair *pair = step->pair;
+    struct kmr_effect *effect;
+
+    if (pair->deadline_ms != 0 && !kmr_step_expired(step)) {
+        return;
+    }
+    effect = kmr_step_effect(step, KMR_EFFECT_DROP);
+    kmr_text_set(effect->id, sizeof(effect->id), pair->peer);
+    kmr_text_set(effect->reason, sizeof(effect->reason), reason);
+    kmr_step_within(step, KMR_DROP_MS);
+}
+
 void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
 {
     struct kmr_pair *pair = step->pair;
@@ -147,6 +161,7 @@ static void consider_solo(struct kmr_step *step)
 {
     struct kmr_pair *pair = step->pair;
     uint64_t now_ms = step->event->now_ms;
+    const struct kmr_peer *best;
 
     if (now_ms >= pair->retry_ms) {
         pair->retry_ms = 0;
@@ -167,14 +182,9 @@ static void consider_solo(struct kmr_step *step)
         pair->claim != KMR_CLAIM_NONE) {
         return;
     }
-    for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
-        const struct kmr_peer *peer = &pair->peers[i];
-
-        if (peer->node[0] != '\0' && peer->present && peer->started &&
-            peer->idle && peer->avoid_until_ms == 0) {
-            kmr_owner_invite(step, peer);
-            return;
-        }
+    best = kmr_place_best(pair, now_ms, KMR_COLOUR_COUNT);
+    if (best) {
+        kmr_owner_invite(step, best);
     }
 }
 
@@ -248,7 +258,7 @@ static void consider_protected(struct kmr_step *step)
     } else if ((pair->handover_wanted || pair->demoted) &&
                pair->retry_ms == 0 && pair->claim == KMR_CLAIM_NONE) {
         kmr_owner_hand_over(step, "demoted by Pacemaker");
-    } else {
+    } else if (!kmr_place_replace(step)) {
         consider_voters(step);
     }
 }

@@ -85,6 +85,9 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
         pair->phase == KMR_PHASE_HOLDING) {
         earliest(&when, pair->retry_ms);
     }
+    if (pair->phase == KMR_PHASE_PROTECTED) {
+        earliest(&when, pair->replace_ms);
+    }
     if (pair->phase == KMR_PHASE_SOLO) {
         for (unsigned i = 0; i < KMR_PEERS_MAX; i++) {
             earliest(&when, pair->peers[i].avoid_until_ms);
@@ -263,6 +266,9 @@ static void act(struct kmr_step *step)
         break;
     case KMR_EVENT_PEER:
         kmr_fact_peer(step);
+        break;
+    case KMR_EVENT_HEALTH:
+        kmr_fact_health(step);
         break;
     case KMR_EVENT_FENCED:
         kmr_fact_fenced(step);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/colour.h"
 #include "core/consensus.h"
 #include "core/limits.h"
 #include "core/record.h"
@@ -39,6 +40,10 @@
     3000u /* a start of a VM alone that runs elsewhere: what a stop there \
            * has ended may not have been heard yet */
 #define KMR_DROP_MS 1000u /* a standby that has to go was told so: again */
+/* Between two standbys that are replaced for their node's health; doubled each
+ * time, since each time costs a synchronisation. */
+#define KMR_REPLACE_MIN_MS 60000u
+#define KMR_REPLACE_MAX_MS 3600000u
 
 /* name, text, has a QEMU, is on the owner's side */
 #define KMR_PHASES(X)                               \
@@ -156,6 +161,7 @@ const char *kmr_order_text(enum kmr_order order);
     X(TICK, "tick")       /* the deadline has come, or may have */           \
     X(CLUSTER, "cluster") /* quorate, synced, nodes, there */                \
     X(PEER, "peer")       /* a node came, went, or its part changed */       \
+    X(HEALTH, "health")   /* of `node`, ours included: `colour` */           \
     X(FENCED, "fenced")   /* power fencing of `node` is confirmed */         \
     X(START, "start")     /* the agent's; `flag`: a VM alone */              \
     X(PROMOTE, "promote")                                                    \
@@ -209,6 +215,7 @@ struct kmr_event {
     bool started; /* Pacemaker started the resource there */
     bool idle;    /* and no QEMU is there */
     bool has_qemu;
+    enum kmr_colour colour; /* HEALTH */
     /* instances */
     char id[KMR_UUID_MAX];
     char peer[KMR_UUID_MAX];
@@ -276,6 +283,7 @@ struct kmr_peer {
     char node[KMR_NODE_MAX]; /* "": free */
     uint64_t boot;
     bool present, up, started, idle, has_qemu;
+    enum kmr_colour colour;
     uint64_t avoid_until_ms; /* it failed as a standby */
 };
 
@@ -332,6 +340,12 @@ struct kmr_pair {
     uint64_t failure_ms;          /* forgotten then; until then no score */
     uint64_t mismatch_ms; /* since when role and Pacemaker's differ; 0 */
     enum kmr_gate held;   /* the gate that was noted last */
+
+    /* health */
+    enum kmr_colour colour; /* of this node */
+    bool replacing;         /* the standby was told to go, for a better one */
+    unsigned replaced;      /* so often, in a row */
+    uint64_t replace_ms;    /* not before: the next time; 0: at once */
 
     struct kmr_limits limits;
     struct kmr_peer peers[KMR_PEERS_MAX];

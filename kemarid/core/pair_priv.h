@@ -51,10 +51,20 @@ void kmr_claim_force(struct kmr_step *step);
 /* ---- fact.c ---- */
 void kmr_fact_fenced(struct kmr_step *step);
 void kmr_fact_peer(struct kmr_step *step);
+void kmr_fact_health(struct kmr_step *step);
 void kmr_fact_dead(struct kmr_step *step);
 void kmr_fact_frozen(struct kmr_step *step);
 /* Instances of ours that the record names and that are no more. */
 void kmr_fact_announce(struct kmr_step *step);
+
+/* ---- place.c: where the standby should be ---- */
+/* The best node that could take one, by health, or NULL; one that is not better
+ * than `than` (a rank) counts for nothing. */
+const struct kmr_peer *kmr_place_best(const struct kmr_pair *pair,
+                                      uint64_t now_ms, unsigned than);
+/* A node that is only a standby and is about to fail loses that role where
+ * there is a better one. True: its standby is being replaced. */
+bool kmr_place_replace(struct kmr_step *step);
 
 /* ---- alone.c: the VM without `promotable` ---- */
 void kmr_alone_start(struct kmr_step *step);   /* START, `flag` */
@@ -81,6 +91,9 @@ void kmr_owner_invited(struct kmr_step *step); /* READY, REFUSED */
 void kmr_owner_invite(struct kmr_step *step, const struct kmr_peer *peer);
 void kmr_owner_forget_candidate(struct kmr_pair *pair);
 void kmr_owner_lost_candidate(struct kmr_step *step, const char *reason);
+/* Tells the standby to go, and again until it is dead: that is what lets the
+ * record go solo (R4). */
+void kmr_owner_drop_standby(struct kmr_step *step, const char *reason);
 void kmr_owner_hand_over(struct kmr_step *step, const char *reason);
 void kmr_owner_shut_down(struct kmr_step *step, const char *reason);
 void kmr_owner_down(struct kmr_step *step, const char *reason);

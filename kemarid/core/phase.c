@@ -19,6 +19,7 @@ TEXT_OF(kmr_claim_text, kmr_claim, CLAIM, KMR_CLAIMS(X))
 TEXT_OF(kmr_order_text, kmr_order, ORDER, KMR_ORDERS(X))
 TEXT_OF(kmr_event_text, kmr_event_type, EVENT, KMR_EVENTS(X))
 TEXT_OF(kmr_effect_text, kmr_effect_type, EFFECT, KMR_EFFECTS(X))
+TEXT_OF(kmr_colour_text, kmr_colour, COLOUR, KMR_COLOURS(X))
 #undef X
 
 #define B(name) (1u << KMR_PHASE_##name)

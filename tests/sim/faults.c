@@ -80,6 +80,16 @@ static void cut_repl(struct sim *sim)
     sim_repl_changed(sim);
 }
 
+/* What kemari-mced says of a node is heard by every kemarid. */
+static void colour(struct sim *sim, unsigned n, enum kmr_colour colour)
+{
+    sim->node[n].colour = colour;
+    sim_say(sim, "%s is %s", sim->node[n].name, kmr_colour_text(colour));
+    for (unsigned m = 0; m < sim->nodes; m++) {
+        sim_tell_health(sim, m, n);
+    }
+}
+
 void sim_fault(struct sim *sim)
 {
     unsigned n = sim_random(sim, sim->nodes);
@@ -89,6 +99,11 @@ void sim_fault(struct sim *sim)
         sim->now_ms + 1 + sim_random(sim, 2 * sim->faults.mean_ms);
     if (sim->world != SIM_PAIR && sim_chance(sim, 8)) {
         blink(sim, n);
+        return;
+    }
+    if (sim->faults.health && sim_chance(sim, 30)) {
+        colour(sim, n,
+               (enum kmr_colour)(KMR_COLOUR_GREEN + sim_random(sim, 3)));
         return;
     }
     switch (sim_random(sim, 16)) {

@@ -245,6 +245,17 @@ static unsigned ones(uint8_t mask)
     return count;
 }
 
+void sim_tell_health(struct sim *sim, unsigned n, unsigned m)
+{
+    struct kmr_event event = { .type = KMR_EVENT_HEALTH };
+
+    if (sim->node[n].kemarid && (n == m || sim->node[n].views[m].named)) {
+        kmr_text_set(event.node, sizeof(event.node), sim->node[m].name);
+        event.colour = sim->node[m].colour;
+        sim_step(sim, n, &event);
+    }
+}
+
 static void tell_peer(struct sim *sim, unsigned n, unsigned m)
 {
     const struct sim_view *view = &sim->node[n].views[m];
@@ -263,6 +274,9 @@ static void tell_peer(struct sim *sim, unsigned n, unsigned m)
     event.has_qemu =
         event.present && view->seen && kmr_phase_has_qemu(view->phase);
     sim_step(sim, n, &event);
+    if (sim->faults.health) {
+        sim_tell_health(sim, n, m);
+    }
 }
 
 static void check_synced(struct sim *sim, unsigned n)

@@ -180,6 +180,7 @@ struct sim_node {
     char name[8];
     uint64_t boot;
     bool power, kemarid;
+    enum kmr_colour colour;
     uint64_t boot_ms, back_ms; /* it boots, its kemarid starts; 0: not */
     uint64_t wait_ms; /* a QEMU that was being started may still come */
     uint8_t corosync; /* the membership that it is in */
@@ -279,6 +280,7 @@ struct sim_faults {
     bool files;          /* state files are lost, or come back old */
     bool slow_disk;
     bool memory; /* pages of a primary's memory are lost */
+    bool health; /* nodes become yellow, red, and green again */
 };
 
 struct sim_decided {
@@ -361,6 +363,8 @@ bool sim_can_sequence(const struct sim *sim, unsigned n);
 void sim_deliver(struct sim *sim, unsigned n);
 void sim_deliver_msg(struct sim *sim, unsigned n, int msg);
 /* Links or nodes changed; corosync notices after a while. */
+/* Node `n` hears of the health of node `m`. */
+void sim_tell_health(struct sim *sim, unsigned n, unsigned m);
 void sim_links_changed(struct sim *sim, bool slowly);
 void sim_reform(struct sim *sim);
 void sim_group_changed(struct sim *sim, unsigned n);

@@ -91,6 +91,13 @@ tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) \
 tests_unit_test_config_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_config
 
+check_PROGRAMS += tests/unit/test_place
+tests_unit_test_place_SOURCES = tests/unit/test_place.c tests/unit/cluster.c \
+	tests/unit/cluster.h $(kemari_core_sources)
+tests_unit_test_place_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_place_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_place
+
 check_PROGRAMS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people \
 	tests/unit/test_wire
 tests_unit_test_alone_SOURCES = tests/unit/test_alone.c tests/unit/cluster.c \
