@@ -5,6 +5,7 @@ kemarictl_SOURCES = kemarid/kemarictl.c kemarid/ctl.h \
 	kemarid/ctl_devices.c kemarid/ctl_local.c kemarid/ctl_show.c \
 	kemarid/core/text.c kemarid/core/text.h \
 	kemarid/io/config.c kemarid/io/config.h kemarid/io/ipc.c kemarid/io/ipc.h \
+	mce-monitor/limits.c mce-monitor/limits.h \
 	kemarid/io/pidwatch.c kemarid/io/pidwatch.h \
 	kemarid/io/statefile.c kemarid/io/statefile.h \
 	$(kemari_io_check_sources)

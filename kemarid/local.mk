@@ -23,6 +23,7 @@ kemari_core_sources = \
 
 kemari_cluster_sources = \
 	kemarid/io/config.c kemarid/io/config.h \
+	mce-monitor/limits.c mce-monitor/limits.h \
 	kemarid/io/cpg.c kemarid/io/cpg.h \
 	kemarid/io/ipc.c kemarid/io/ipc.h \
 	kemarid/io/log.c kemarid/io/log.h \

@@ -34,6 +34,7 @@ void kmr_config_init(struct kmr_config *config)
     config->overload = "throttle";
     config->staging_mib = STAGING_MIB;
     config->limits = kmr_limits_default();
+    kmr_health_limits_init(&config->health);
 }
 
 static char *trim(char *text)
@@ -199,6 +200,9 @@ static int set(struct kmr_config *config, const char *section, const char *key,
                                                limit->offset),
                           value, limit->least, limit->most);
     }
+    if (strcmp(section, "health") == 0) {
+        return kmr_health_limits_set(&config->health, key, value);
+    }
     snprintf(name, sizeof(name), "%s.%s", section, key);
     if (strcmp(name, "node.name") == 0) {
         return set_text(config->node_name, value);
@@ -247,6 +251,12 @@ static void explain(char *ret_error, size_t size, const char *section,
         snprintf(ret_error, size,
                  "bad value for '%s' in [%s]: %u to %u (milliseconds)", key,
                  section, limit->least, limit->most);
+    } else if (strcmp(section, "health") == 0) {
+        char allowed[128];
+
+        kmr_health_limits_allowed(key, allowed, sizeof(allowed));
+        snprintf(ret_error, size, "bad value for '%s' in [health]: %s", key,
+                 allowed);
     } else {
         snprintf(ret_error, size, "bad value for '%s' in [%s]", key, section);
     }

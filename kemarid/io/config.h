@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/limits.h"
+#include "mce-monitor/limits.h"
 
 #define KMR_CONFIG_TEXT 256
 #define KMR_CONFIG_FABRIC_MAX 32
@@ -36,6 +37,7 @@ struct kmr_config {
     char log_file[KMR_CONFIG_TEXT];     /* [log] file */
     int log_level;                      /* [log] level */
     struct kmr_limits limits;           /* [limits] NAME_ms */
+    struct kmr_health_limits health;    /* [health] */
 };
 
 /* Defaults that need no file. */

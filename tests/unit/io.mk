@@ -85,7 +85,8 @@ TESTS += tests/unit/test_nodefence
 
 check_PROGRAMS += tests/unit/test_config
 tests_unit_test_config_SOURCES = tests/unit/test_config.c kemarid/io/config.c \
-	kemarid/io/config.h kemarid/core/limits.h
+	kemarid/io/config.h kemarid/core/limits.h \
+	mce-monitor/limits.c mce-monitor/limits.h
 tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) \
 	-DEXAMPLE='"$(abs_top_srcdir)/cluster-configs/kemari.conf"'
 tests_unit_test_config_LDADD = $(CMOCKA_LIBS)

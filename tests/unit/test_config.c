@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,21 +155,57 @@ static void unknown(void **state)
                      -ENOENT);
 }
 
+static void health(void **state)
+{
+    struct kmr_health_limits want;
+
+    (void)state;
+    kmr_health_limits_init(&want);
+    assert_int_equal(read_text("[health]\n"), 0);
+    assert_memory_equal(&config.health, &want, sizeof(want));
+    want.dimm = (struct kmr_rate){ 7, UINT64_C(3600000000) };
+    strcpy(want.interfaces, "eth0 eth1");
+    want.debounce_ms = 0;
+    assert_int_equal(read_text("[health]\ndimm = 7 / 1h\n"
+                               "interfaces = eth0 eth1\ndebounce_ms = 0\n"),
+                     0);
+    assert_memory_equal(&config.health, &want, sizeof(want));
+    refused("[health]\n\ndimm = 0 / 24h\n",
+            ":3: bad value for 'dimm' in [health]: 1 to 1000000 / 1s to 30d");
+    refused("[health]\nmoves = 17 / 1h\n", "1 to 16 / 1s to 30d");
+    refused("[health]\nrecover_ms = 1h\n",
+            ":2: bad value for 'recover_ms' in [health]: 1000 to 604800000 "
+            "(milliseconds)");
+    refused("[health]\ndegrade_percent = 0\n", "[health]: 1 to 100");
+    refused("[health]\ndimms = 1 / 24h\n", ":2: unknown key 'dimms'");
+    refused("[limits]\ndimm = 1 / 24h\n", ":2: unknown key 'dimm'");
+}
+
 /* The example has every key with its default: taken out of its comments, it
  * must be read, and change no limit. */
 static void example(void **state)
 {
     FILE *file = fopen(EXAMPLE, "re");
     struct kmr_limits want = kmr_limits_default();
+    struct kmr_health_limits want_health;
     char text[16384] = "", line[1024];
-    unsigned found = 0;
+    unsigned found = 0, found_health = 0;
+    bool in_health = false;
 
     (void)state;
+    kmr_health_limits_init(&want_health);
     assert_non_null(file);
     while (fgets(line, sizeof(line), file)) {
         const char *at = line;
 
-        if (line[0] == '#' && strstr(line, "_ms = ")) {
+        if (line[0] == '[') {
+            in_health = strcmp(line, "[health]\n") == 0;
+        }
+        if (line[0] == '#' && strstr(line, " = ") && in_health &&
+            !strstr(line, "interfaces")) {
+            found_health++;
+            at++;
+        } else if (line[0] == '#' && strstr(line, "_ms = ")) {
             found++;
             at++;
         }
@@ -181,6 +218,11 @@ static void example(void **state)
     }
     assert_int_equal(found, sizeof(want) / sizeof(uint32_t) + 1);
     assert_memory_equal(&config.limits, &want, sizeof(want));
+#define X(...) +1
+    assert_true(found_health >= 0 KMR_HEALTH_RATES(X) KMR_HEALTH_TIMES(X)
+                                    KMR_HEALTH_NUMBERS(X));
+#undef X
+    assert_memory_equal(&config.health, &want_health, sizeof(want_health));
 }
 
 int main(void)
@@ -190,6 +232,7 @@ int main(void)
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
         cmocka_unit_test(tls),        cmocka_unit_test(unknown),
         cmocka_unit_test(example),    cmocka_unit_test(overload),
+        cmocka_unit_test(health),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
