@@ -146,8 +146,61 @@ static void show_events(const json_t *root)
     size_t i;
 
     json_array_foreach(root, i, e) {
+        const char *vm = str(e, "vm");
+
         printf("%s %s %s: %s -> %s (%s)\n", str(e, "time"), str(e, "node"),
-               str(e, "vm"), str(e, "from"), str(e, "to"), str(e, "reason"));
+               *vm ? vm : "health", str(e, "from"), str(e, "to"),
+               str(e, "reason"));
+    }
+}
+
+static const char *yes(const json_t *root, const char *key)
+{
+    return json_is_true(json_object_get(root, key)) ? "yes" : "NO";
+}
+
+static void show_node_health(json_t *node)
+{
+    const char *reason = str(node, "reason");
+    const json_t *source, *said;
+    size_t i;
+
+    printf("%s: %s, %s%s%s%s\n", str(node, "node"), str(node, "health"),
+           str(node, "watched"), *reason ? " (" : "", reason,
+           *reason ? ")" : "");
+    json_array_foreach(json_object_get(node, "sources"), i, source) {
+        if (strcmp(str(source, "state"), "ok") == 0) {
+            printf("  source   %s\n", str(source, "name"));
+        } else {
+            printf("  MISSING  %s: %s\n", str(source, "name"),
+                   str(source, "state"));
+        }
+    }
+    if (num(node, "lost") > 0) {
+        printf("  LOST     %lld records\n", num(node, "lost"));
+    }
+    if (num(node, "memory_failures") > 0) {
+        printf("  MEMORY   %lld failures in a QEMU\n",
+               num(node, "memory_failures"));
+    }
+    json_array_foreach(json_object_get(node, "last"), i, said) {
+        printf("  %s %s, %s: %s (%s)\n", str(said, "time"),
+               str(said, "verdict"), str(said, "scope"), str(said, "reason"),
+               str(said, "health"));
+    }
+}
+
+static void show_health(const json_t *root)
+{
+    json_t *node;
+    size_t i;
+
+    printf("%s: corosync %s, quorum %s, all kemarids heard %s, libvirt %s, "
+           "fencer %s\n",
+           str(root, "node"), yes(root, "corosync"), yes(root, "quorate"),
+           yes(root, "all_heard"), yes(root, "libvirt"), yes(root, "fencer"));
+    json_array_foreach(json_object_get(root, "nodes"), i, node) {
+        show_node_health(node);
     }
 }
 
@@ -192,6 +245,8 @@ int kmr_ctl_show(const char *command, const char *json,
         show_status(root);
     } else if (strcmp(command, "events") == 0) {
         show_events(root);
+    } else if (strcmp(command, "health") == 0) {
+        show_health(root);
     } else {
         show_plain(root);
     }

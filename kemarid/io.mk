@@ -3,6 +3,8 @@
 kemari_io_sources = \
 	kemarid/io/attr.c \
 	kemarid/io/attr.h \
+	kemarid/io/attrwatch.c \
+	kemarid/io/attrwatch.h \
 	kemarid/io/check.c \
 	kemarid/io/check.h \
 	kemarid/io/check_host.c \
@@ -21,6 +23,8 @@ kemari_io_sources = \
 	kemarid/io/qmp.h \
 	kemarid/io/taps.c \
 	kemarid/io/taps.h \
+	kemarid/io/uses.c \
+	kemarid/io/uses.h \
 	kemarid/io/virt.c \
 	kemarid/io/virt.h \
 	kemarid/io/virt_priv.h \

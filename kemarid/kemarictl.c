@@ -38,7 +38,7 @@ static const char usage_text[] =
     "  check FILE.xml   can this domain be protected, and by this host?\n"
     "  devices [TYPE...]\n"
     "                   which devices may be in a VM that is protected\n"
-    "  health           of this node\n"
+    "  health           of the nodes: what watches them, what was found\n"
     "  fence NODE [--action=reboot|off] [--confirm-ms=N] [--leave-ms=N]\n"
     "                   have its kemarid end its QEMUs and put it down\n"
     "  fence --status NODE | fence --list\n"

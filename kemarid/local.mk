@@ -8,6 +8,7 @@ kemari_core_sources = \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/consensus_others.c kemarid/core/consensus_priv.h \
 	kemarid/core/fact.c \
+	kemarid/core/health.c kemarid/core/health.h \
 	kemarid/core/limits.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \
@@ -40,6 +41,8 @@ kemarid_kemarid_SOURCES = \
 	kemarid/shell_engine.c \
 	kemarid/shell_fence.c kemarid/shell_fence.h \
 	kemarid/shell_fenced.c \
+	kemarid/shell_hardware.c \
+	kemarid/shell_health.c kemarid/shell_health.h \
 	kemarid/shell_input.c \
 	kemarid/shell_request.c \
 	kemarid/shell_state.c \

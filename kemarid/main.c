@@ -126,7 +126,8 @@ static int start(struct kmr_shell *shell)
                                  shell, &shell->states)) ||
         (err = kmr_statefile_new(KMR_RUN_DIR, shell->loop, NULL, NULL,
                                  &shell->pids)) ||
-        (err = kmr_attr_new(shell->loop, NULL, NULL, NULL, &shell->attr))) {
+        (err = kmr_attr_new(shell->loop, NULL, NULL, NULL, &shell->attr)) ||
+        (err = kmr_shell_health_start(shell))) {
         return err;
     }
     /* 2. libvirt, before what runs is adopted */
@@ -150,7 +151,11 @@ static int start(struct kmr_shell *shell)
         return err;
     }
     /* 4. the door, last */
-    return kmr_ipc_start(shell->loop, kmr_shell_request, shell, &shell->ipc);
+    err = kmr_ipc_start(shell->loop, kmr_shell_request, shell, &shell->ipc);
+    if (err == 0) {
+        kmr_ipc_on_closed(shell->ipc, kmr_shell_health_closed);
+    }
+    return err;
 }
 
 static void stop(struct kmr_shell *shell)
@@ -168,6 +173,7 @@ static void stop(struct kmr_shell *shell)
         kmr_state_free(shell->vms[i]);
     }
     kmr_virt_stop(shell->virt);
+    kmr_shell_health_stop(shell);
     kmr_attr_free(shell->attr);
     kmr_statefile_free(shell->states);
     kmr_statefile_free(shell->pids);

@@ -79,26 +79,32 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
 
 /* ---- attributes ---- */
 
+void kmr_shell_attr(struct kmr_shell *shell, const char *name,
+                    const char *value)
+{
+    char text[KMR_ATTR_VALUE_MAX];
+    size_t len = 0;
+
+    if (!shell->attr) {
+        return;
+    }
+    for (; value && value[len] && len + 1 < sizeof(text); len++) {
+        unsigned char c = (unsigned char)value[len];
+
+        text[len] = c < ' ' || c > '~' ? '?' : (char)c;
+    }
+    text[len] = '\0';
+    kmr_attr_set(shell->attr, NULL, name, value ? text : NULL);
+}
+
 static void set_attr(struct kmr_vm *vm, const char *what, const char *value)
 {
     char name[KMR_ATTR_NAME_MAX];
-    char text[KMR_ATTR_VALUE_MAX];
 
-    if (snprintf(name, sizeof(name), "kemari-%s-%s", vm->pair.vm, what) >=
+    if (snprintf(name, sizeof(name), "kemari-%s-%s", vm->pair.vm, what) <
         (int)sizeof(name)) {
-        return;
+        kmr_shell_attr(vm->shell, name, value);
     }
-    if (value) {
-        size_t len = 0;
-
-        for (; value[len] && len + 1 < sizeof(text); len++) {
-            unsigned char c = (unsigned char)value[len];
-
-            text[len] = c < ' ' || c > '~' ? '?' : (char)c;
-        }
-        text[len] = '\0';
-    }
-    kmr_attr_set(vm->shell->attr, NULL, name, value ? text : NULL);
 }
 
 static void publish(void *data)
@@ -368,6 +374,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     struct kmr_effects *effects = malloc(sizeof(*effects));
     enum kmr_phase phase = vm->pair.phase;
     enum kmr_want want = vm->pair.want;
+    uint64_t generation = vm->pair.agreed.record.generation;
     uint64_t begun_us = kmr_mono_us();
 
     if (!effects) {
@@ -388,6 +395,10 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
         kmr_shell_status_soon(vm->shell);
     }
     kmr_shell_publish(vm, vm->pair.phase != phase);
+    if (vm->pair.phase != phase ||
+        vm->pair.agreed.record.generation != generation) {
+        kmr_shell_health_soon(vm->shell);
+    }
     kmr_shell_answer(vm);
     kmr_shell_fence_check(vm->shell);
     if (vm->shell->ending) {

@@ -14,6 +14,8 @@
  *   shell_cluster.c   messages, membership, fencing
  *   shell_fence.c     another node is fenced, by its own kemarid
  *   shell_fenced.c    this node is fenced
+ *   shell_hardware.c  what kemari-mced says of it
+ *   shell_health.c    what becomes of guests when it is about to fail
  *   shell_input.c     frames that no QEMU reads
  *   shell_request.c   kemarictl and the agent
  *   shell_status.c    what is shown
@@ -122,6 +124,7 @@ struct kmr_vm {
     uint64_t id_ticket;
     struct kmr_outgoing *outbox; /* waits for it; the oldest first */
     bool abstains;               /* it can't be written */
+    bool health_said;            /* its attribute of health is set */
 };
 
 struct kmr_node {
@@ -146,6 +149,7 @@ struct kmr_transition {
 struct kmr_qomwalk;
 struct kmr_request; /* an agent's action that is not answered yet */
 struct kmr_shell_fence;
+struct kmr_shell_health;
 
 struct kmr_shell {
     qb_loop_t *loop;
@@ -174,6 +178,7 @@ struct kmr_shell {
     uint64_t status_due_ms;
     struct kmr_request *requests;
     struct kmr_shell_fence *nodefence;
+    struct kmr_shell_health *health;
     uint64_t ignored, ignored_ms; /* messages; not logged until then */
     bool ending;  /* as soon as this node's votes are given up */
     bool barred;  /* nothing starts on this node until it reboots */
@@ -198,6 +203,9 @@ void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
 void kmr_shell_leave(struct kmr_shell *shell);
 /* The node attributes, soon. `anew`: the pair is not calm. */
 void kmr_shell_publish(struct kmr_vm *vm, bool anew);
+/* An attribute of this node; NULL: removed. What does not go is left out. */
+void kmr_shell_attr(struct kmr_shell *shell, const char *name,
+                    const char *value);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer);
 
@@ -282,6 +290,28 @@ void kmr_shell_fence_lost(struct kmr_shell *shell);
 /* After each step of a pair: was that the last QEMU? */
 void kmr_shell_fence_check(struct kmr_shell *shell);
 
+/* ---- shell_health.c ---- */
+int kmr_shell_health_start(struct kmr_shell *shell); /* before the VMs */
+void kmr_shell_health_stop(struct kmr_shell *shell);
+void kmr_shell_health_ask(struct kmr_shell *shell,
+                          struct kmr_ipc_client *client, int argc,
+                          const char *const *argv);
+void kmr_shell_health_closed(const void *connection, void *user);
+/* HEALTH and MOVING, also our own */
+void kmr_shell_health_message(struct kmr_shell *shell, struct kmr_node *node,
+                              const struct kmr_msg *msg);
+void kmr_shell_health_quit(struct kmr_shell *shell, struct kmr_node *node);
+void kmr_shell_health_send(
+    struct kmr_shell *shell);                  /* newcomers know nothing */
+void kmr_shell_health_tell(struct kmr_vm *vm); /* a pair knows nothing yet */
+/* Something has changed: is a guest to be moved? */
+void kmr_shell_health_soon(struct kmr_shell *shell);
+void kmr_shell_health_memory(struct kmr_vm *vm,
+                             const struct kmr_virt_event *event);
+/* By index into shell->nodes; -1: ours. NULL: not heard. */
+const struct kmr_node_health *kmr_shell_health_of(const struct kmr_shell *shell,
+                                                  int index);
+
 /* ---- shell_input.c ---- */
 void kmr_input_watch(struct kmr_vm *vm); /* its QEMU has a process */
 void kmr_input_engine(struct kmr_vm *vm, enum kmr_engine engine);
@@ -291,12 +321,16 @@ void kmr_input_got(struct kmr_vm *vm, const struct kmr_msg *msg);
 void kmr_input_free(struct kmr_vm *vm);
 
 /* ---- shell_request.c ---- */
+/* The value of the word `name=value`, or "". */
+const char *kmr_shell_value(int argc, const char *const *argv,
+                            const char *name);
 void kmr_shell_request(struct kmr_ipc_client *client, int argc,
                        const char *const *argv, void *user);
 void kmr_shell_answer(struct kmr_vm *vm); /* who waits for this VM? */
 
 /* ---- shell_status.c: JSON texts, to be freed ---- */
 char *kmr_shell_status_json(struct kmr_shell *shell, const char *vm);
+char *kmr_shell_health_json(struct kmr_shell *shell);
 char *kmr_shell_events_json(struct kmr_shell *shell, const char *vm);
 void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret);
 

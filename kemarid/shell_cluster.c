@@ -94,6 +94,7 @@ void kmr_shell_tell_peers(struct kmr_vm *vm)
     for (unsigned i = 0; i < KMR_CPG_NODES_MAX; i++) {
         tell_peer(vm, i);
     }
+    kmr_shell_health_tell(vm);
 }
 
 static void check_synced(struct kmr_shell *shell)
@@ -207,6 +208,7 @@ static void left(struct kmr_shell *shell, struct kmr_node *node)
     node->fenced_ms = 0;
     qb_log(LOG_NOTICE, "kemarid on %s left the group", node->name);
     kmr_shell_fence_quit(shell, node);
+    kmr_shell_health_quit(shell, node);
     for (unsigned i = 0; i < shell->vm_count; i++) {
         tell_peer(shell->vms[i], index);
     }
@@ -249,6 +251,7 @@ void kmr_shell_cpg_members(const uint32_t *ids, unsigned count, void *user)
     check_synced(shell);
     if (joined) {
         send_status(shell); /* newcomers know nothing */
+        kmr_shell_health_send(shell);
     }
 }
 
@@ -399,6 +402,9 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
     struct kmr_event event = { .type = KMR_EVENT_TICK };
 
     if (!vm) {
+        if (msg->type == KMR_MSG_EVENT) {
+            kmr_shell_remember(shell, msg); /* of a node */
+        }
         return;
     }
     kmr_text_set(event.node, sizeof(event.node), msg->node);
@@ -448,6 +454,8 @@ static void got(struct kmr_shell *shell, const struct kmr_msg *msg)
         return;
     case KMR_MSG_STATUS:
     case KMR_MSG_FENCE:
+    case KMR_MSG_HEALTH:
+    case KMR_MSG_MOVING:
     case KMR_MSG_COUNT:
         return;
     }
@@ -476,6 +484,7 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
 {
     struct kmr_shell *shell = user;
     struct kmr_node *node = by_id(shell, nodeid, false);
+    static struct kmr_node_health health; /* large, and copied where kept */
     struct kmr_pair_status *pairs;
     struct kmr_msg msg;
 
@@ -484,6 +493,7 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
         return;
     }
     msg.pairs = pairs;
+    msg.health = &health;
     if (!kmr_wire_decode(buf, len, &msg)) {
         ignored(shell, nodeid, "malformed, or of another version", len);
     } else if (!node || !node->present) {
@@ -494,6 +504,8 @@ void kmr_shell_cpg_message(uint32_t nodeid, const uint8_t *buf, size_t len,
             kmr_shell_fence_message(shell, node, &msg);
         } else if (msg.type == KMR_MSG_STATUS) {
             got_status(shell, node, &msg);
+        } else if (msg.type == KMR_MSG_HEALTH || msg.type == KMR_MSG_MOVING) {
+            kmr_shell_health_message(shell, node, &msg);
         } else {
             got(shell, &msg);
         }

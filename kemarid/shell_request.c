@@ -188,8 +188,7 @@ static struct kmr_request *wait_for(struct kmr_ipc_client *client,
     return request;
 }
 
-/* The value of the word `name=value`, or "". */
-static const char *value_of(int argc, const char *const *argv, const char *name)
+const char *kmr_shell_value(int argc, const char *const *argv, const char *name)
 {
     size_t len = strlen(name);
 
@@ -304,10 +303,10 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         [ACTION_MIGRATE_TO] = KMR_EVENT_MIGRATE,
         [ACTION_MIGRATE_FROM] = KMR_EVENT_ARRIVE,
     };
-    const char *config = value_of(argc, argv, "config");
-    const char *target = value_of(argc, argv, "migrate-target");
+    const char *config = kmr_shell_value(argc, argv, "config");
+    const char *target = kmr_shell_value(argc, argv, "migrate-target");
     uint64_t timeout_ms =
-        strtoull(value_of(argc, argv, "timeout-ms"), NULL, 10);
+        strtoull(kmr_shell_value(argc, argv, "timeout-ms"), NULL, 10);
     char reason[KMR_REASON_MAX] = "";
     struct kmr_event event = { .type = KMR_EVENT_TICK };
     bool needed = action == ACTION_START || action == ACTION_PROMOTE ||
@@ -338,12 +337,12 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         kmr_text_set(vm->config, sizeof(vm->config), config);
     }
     if (action != ACTION_NOTIFY) {
-        set_resource(vm, value_of(argc, argv, "resource"));
+        set_resource(vm, kmr_shell_value(argc, argv, "resource"));
     }
     switch (action) {
     case ACTION_MONITOR:
         monitor(client, vm,
-                strcmp(value_of(argc, argv, "interval-ms"), "0") == 0);
+                strcmp(kmr_shell_value(argc, argv, "interval-ms"), "0") == 0);
         return;
     case ACTION_NOTIFY:
         reply(client, KMR_OCF_SUCCESS, "");
@@ -367,9 +366,10 @@ static void resource(struct kmr_shell *shell, struct kmr_ipc_client *client,
         event.limit_ms = power_off_ms(timeout_ms);
     }
     if (action == ACTION_START) {
-        event.flag = strcmp(value_of(argc, argv, "promotable"), "0") == 0;
+        event.flag =
+            strcmp(kmr_shell_value(argc, argv, "promotable"), "0") == 0;
     } else if (action == ACTION_DEMOTE) {
-        event.flag = names_another(value_of(argc, argv, "promote-nodes"),
+        event.flag = names_another(kmr_shell_value(argc, argv, "promote-nodes"),
                                    shell->config.node_name);
     }
     kmr_text_set(event.node, sizeof(event.node), target);
@@ -447,18 +447,22 @@ static void force(struct kmr_shell *shell, struct kmr_ipc_client *client,
 
 static void health(struct kmr_shell *shell, struct kmr_ipc_client *client)
 {
-    char text[256];
+    char *json = kmr_shell_health_json(shell);
+    char text[256] = "";
     bool virt = kmr_virt_is_connected(shell->virt);
     bool good = shell->joined && shell->quorate && shell->synced && virt &&
                 shell->fence_up;
 
-    snprintf(text, sizeof(text),
-             "corosync %s, quorum %s, all kemarids heard %s, libvirt %s, "
-             "fencer %s",
-             shell->joined ? "yes" : "NO", shell->quorate ? "yes" : "NO",
-             shell->synced ? "yes" : "NO", virt ? "yes" : "NO",
-             shell->fence_up ? "yes" : "NO");
-    kmr_ipc_reply(client, good ? 0 : 1, good ? text : "", good ? "" : text);
+    if (!good) {
+        snprintf(text, sizeof(text),
+                 "corosync %s, quorum %s, all kemarids heard %s, libvirt %s, "
+                 "fencer %s",
+                 shell->joined ? "yes" : "NO", shell->quorate ? "yes" : "NO",
+                 shell->synced ? "yes" : "NO", virt ? "yes" : "NO",
+                 shell->fence_up ? "yes" : "NO");
+    }
+    kmr_ipc_reply(client, good ? 0 : 1, json ? json : "", text);
+    free(json);
 }
 
 static void show(struct kmr_ipc_client *client, char *json)
@@ -494,6 +498,10 @@ void kmr_shell_request(struct kmr_ipc_client *client, int argc,
     }
     if (strcmp(what, "fence") == 0) {
         kmr_shell_fence_ask(shell, client, argc - 1, argv + 1);
+        return;
+    }
+    if (strcmp(what, "hardware") == 0) {
+        kmr_shell_health_ask(shell, client, argc - 1, argv + 1);
         return;
     }
     vm = name ? kmr_shell_vm(shell, name, false) : NULL;

@@ -146,6 +146,88 @@ char *kmr_shell_status_json(struct kmr_shell *shell, const char *vm)
     return result;
 }
 
+static void stamp(uint64_t time_us, char *ret_when, size_t size)
+{
+    time_t seconds = (time_t)(time_us / 1000000u);
+    char text[32];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_when, size, "%s.%06uZ", text, (unsigned)(time_us % 1000000u));
+}
+
+/* NULL: its kemarid has said nothing of it yet. */
+static json_t *node_health(const char *name,
+                           const struct kmr_node_health *health)
+{
+    static const struct kmr_node_health unheard = { .sources = "{}" };
+    json_t *last = json_array(), *sources = json_array();
+    json_t *states, *state;
+    const char *source;
+
+    if (!health) {
+        health = &unheard;
+    }
+    for (unsigned i = 0; i < health->count; i++) {
+        const struct kmr_said *said = &health->said[i];
+        char when[64];
+
+        stamp(said->time_us, when, sizeof(when));
+        json_array_append_new(
+            last,
+            json_pack("{s:s, s:s, s:s, s:o, s:o}", "time", when, "verdict",
+                      kmr_verdict_text((enum kmr_verdict)said->verdict),
+                      "health", kmr_colour_text((enum kmr_colour)said->colour),
+                      "scope", text(said->scope), "reason",
+                      text(said->reason)));
+    }
+    states = json_loads(health->sources, 0, NULL); /* a peer's text */
+    json_object_foreach(states, source, state) {
+        json_array_append_new(sources, json_pack("{s:s, s:O}", "name", source,
+                                                 "state", state));
+    }
+    json_decref(states);
+    return json_pack("{s:o, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o}",
+                     "node", text(name), "health",
+                     kmr_colour_text((enum kmr_colour)health->colour), "reason",
+                     text(health->reason), "watched",
+                     health == &unheard
+                         ? "not heard"
+                         : kmr_mced_text((enum kmr_mced)health->mced),
+                     "sources", sources, "lost", (json_int_t)health->lost,
+                     "reports", (json_int_t)health->reports, "moves",
+                     (json_int_t)health->moves, "memory_failures",
+                     (json_int_t)health->memory_failures, "last", last);
+}
+
+char *kmr_shell_health_json(struct kmr_shell *shell)
+{
+    json_t *nodes = json_array();
+    json_t *top;
+    char *result;
+
+    json_array_append_new(nodes, node_health(shell->config.node_name,
+                                             kmr_shell_health_of(shell, -1)));
+    for (int i = 0; i < KMR_CPG_NODES_MAX; i++) {
+        const struct kmr_node *node = &shell->nodes[i];
+
+        if (node->nodeid && node->present && node->nodeid != shell->nodeid) {
+            json_array_append_new(nodes,
+                                  node_health(node->name,
+                                              kmr_shell_health_of(shell, i)));
+        }
+    }
+    top = json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:o}", "node",
+                    text(shell->config.node_name), "corosync", shell->joined,
+                    "quorate", shell->quorate, "all_heard", shell->synced,
+                    "libvirt", kmr_virt_is_connected(shell->virt), "fencer",
+                    shell->fence_up, "nodes", nodes);
+    result = json_dumps(top, JSON_COMPACT);
+    json_decref(top);
+    return result;
+}
+
 /* From the `first` one on. */
 static char *events_from(struct kmr_shell *shell, const char *vm,
                          unsigned first)
@@ -156,17 +238,12 @@ static char *events_from(struct kmr_shell *shell, const char *vm,
     for (unsigned i = first; i < shell->ring_count; i++) {
         const struct kmr_transition *slot =
             &shell->ring[(shell->ring_head + i) % KMR_RING_MAX];
-        time_t seconds = (time_t)(slot->time_us / 1000000u);
-        char when[64], stamp[32];
-        struct tm tm;
+        char when[64];
 
         if (vm && strcmp(vm, slot->vm) != 0) {
             continue;
         }
-        gmtime_r(&seconds, &tm);
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(when, sizeof(when), "%s.%06uZ", stamp,
-                 (unsigned)(slot->time_us % 1000000u));
+        stamp(slot->time_us, when, sizeof(when));
         json_array_append_new(list,
                               json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:o}",
                                         "time", when, "mono_us",

@@ -447,8 +447,7 @@ void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
                event->io_stopped ? ", the guest stopped" : "");
         break;
     case KMR_VIRT_EV_MEMORY_FAILURE:
-        qb_log(LOG_ERR, "pair %s: memory failure: %s", vm->pair.vm,
-               event->text);
+        kmr_shell_health_memory(vm, event);
         break;
     case KMR_VIRT_EV_CRASHED:
         qb_log(LOG_ERR, "pair %s: the guest panicked", vm->pair.vm);

@@ -24,6 +24,17 @@ const char *kmr_msg_text(enum kmr_msg_type type)
     return (unsigned)type < KMR_MSG_COUNT ? texts[type] : "?";
 }
 
+const char *kmr_mced_text(enum kmr_mced mced)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        KMR_MCEDS(X)
+#undef X
+    };
+
+    return (unsigned)mced < KMR_MCED_COUNT ? texts[mced] : "?";
+}
+
 static bool room(struct walk *walk, size_t bytes)
 {
     if (walk->bad || bytes > walk->size - walk->at) {
@@ -279,6 +290,44 @@ static void walk_status(struct walk *walk, struct kmr_msg *msg)
     }
 }
 
+static void walk_said(struct walk *walk, struct kmr_said *said)
+{
+    walk_u64(walk, &said->time_us);
+    walk_u8(walk, &said->verdict);
+    walk_u8(walk, &said->colour);
+    if (said->verdict >= KMR_VERDICT_COUNT ||
+        said->colour >= KMR_COLOUR_COUNT) {
+        walk->bad = true;
+    }
+    walk_text(walk, said->scope, sizeof(said->scope));
+    walk_text(walk, said->reason, sizeof(said->reason));
+}
+
+static void walk_health(struct walk *walk, struct kmr_node_health *health)
+{
+    if (!walk->out) {
+        memset(health, 0, sizeof(*health));
+    }
+    walk_u8(walk, &health->mced);
+    walk_u8(walk, &health->colour);
+    if (health->mced >= KMR_MCED_COUNT || health->colour >= KMR_COLOUR_COUNT) {
+        walk->bad = true;
+    }
+    walk_text(walk, health->reason, sizeof(health->reason));
+    walk_u64(walk, &health->lost);
+    walk_u64(walk, &health->reports);
+    walk_u64(walk, &health->moves);
+    walk_u64(walk, &health->memory_failures);
+    walk_text(walk, health->sources, sizeof(health->sources));
+    walk_u8(walk, &health->count);
+    if (health->count > KMR_SAID_MAX) {
+        walk->bad = true;
+    }
+    for (unsigned i = 0; !walk->bad && i < health->count; i++) {
+        walk_said(walk, &health->said[i]);
+    }
+}
+
 static void walk_fence(struct walk *walk, struct kmr_msg *msg)
 {
     uint8_t step = (uint8_t)msg->step;
@@ -312,10 +361,15 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         walk_fence(walk, msg); /* of a node, not of a VM */
         return;
     }
-    walk_name(walk, msg->vm, sizeof(msg->vm), false);
+    if (msg->type == KMR_MSG_HEALTH) {
+        walk_health(walk, msg->health);
+        return;
+    }
+    walk_name(walk, msg->vm, sizeof(msg->vm), msg->type == KMR_MSG_EVENT);
     switch (msg->type) {
     case KMR_MSG_STATUS:
     case KMR_MSG_FENCE:
+    case KMR_MSG_HEALTH:
     case KMR_MSG_COUNT:
         break;
     case KMR_MSG_PAXOS:
@@ -333,6 +387,7 @@ static void walk_body(struct walk *walk, struct kmr_msg *msg)
         break;
     case KMR_MSG_HANDOVER:
     case KMR_MSG_TAKEOVER:
+    case KMR_MSG_MOVING:
         walk_text(walk, msg->reason, sizeof(msg->reason));
         break;
     case KMR_MSG_INVITE:
@@ -405,10 +460,12 @@ bool kmr_wire_decode(const uint8_t *buf, size_t len, struct kmr_msg *msg)
 {
     struct walk walk = { NULL, buf, 0, len, false };
     struct kmr_pair_status *pairs = msg->pairs;
+    struct kmr_node_health *health = msg->health;
     uint32_t length;
 
     memset(msg, 0, sizeof(*msg));
     msg->pairs = pairs;
+    msg->health = health;
     if (len > KMR_WIRE_MAX) {
         return false;
     }
@@ -416,7 +473,8 @@ bool kmr_wire_decode(const uint8_t *buf, size_t len, struct kmr_msg *msg)
     if (walk.bad || length != len) {
         return false;
     }
-    if (msg->type == KMR_MSG_STATUS && !pairs) {
+    if ((msg->type == KMR_MSG_STATUS && !pairs) ||
+        (msg->type == KMR_MSG_HEALTH && !health)) {
         return false;
     }
     walk_body(&walk, msg);

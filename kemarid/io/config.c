@@ -11,6 +11,8 @@
 #include <sys/utsname.h>
 #include <syslog.h>
 
+#include "core/text.h"
+
 #define PORT_FIRST 49300
 #define PORT_LAST 49363
 #define SETTLE_MAX_MS 120000 /* KMR_FENCE_SETTLE_MAX_MS */
@@ -35,6 +37,7 @@ void kmr_config_init(struct kmr_config *config)
     config->staging_mib = STAGING_MIB;
     config->limits = kmr_limits_default();
     kmr_health_limits_init(&config->health);
+    config->moves = kmr_move_limits_default();
 }
 
 static char *trim(char *text)
@@ -57,6 +60,22 @@ static int set_text(char *target, const char *value)
         return -E2BIG;
     }
     strcpy(target, value);
+    return 0;
+}
+
+/* Names of VMs, the most important first. */
+static int set_priority(char *target, const char *value)
+{
+    char copy[KMR_CONFIG_LINE_MAX], *rest = NULL;
+
+    snprintf(copy, sizeof(copy), "%s", value);
+    for (char *name = strtok_r(copy, " ,", &rest); name;
+         name = strtok_r(NULL, " ,", &rest)) {
+        if (!kmr_text_is_name(name) || strlen(name) >= KMR_VM_MAX) {
+            return -EINVAL;
+        }
+    }
+    snprintf(target, KMR_CONFIG_LINE_MAX, "%s", value);
     return 0;
 }
 
@@ -200,9 +219,6 @@ static int set(struct kmr_config *config, const char *section, const char *key,
                                                limit->offset),
                           value, limit->least, limit->most);
     }
-    if (strcmp(section, "health") == 0) {
-        return kmr_health_limits_set(&config->health, key, value);
-    }
     snprintf(name, sizeof(name), "%s.%s", section, key);
     if (strcmp(name, "node.name") == 0) {
         return set_text(config->node_name, value);
@@ -221,6 +237,14 @@ static int set(struct kmr_config *config, const char *section, const char *key,
     } else if (strcmp(name, "overload.staging_mib") == 0) {
         return set_number(&config->staging_mib, value, STAGING_MIN_MIB,
                           STAGING_MAX_MIB);
+    } else if (strcmp(name, "health.parallel_moves") == 0) {
+        return set_number(&config->moves.parallel_moves, value, 1,
+                          KMR_MOVES_PARALLEL_MAX);
+    } else if (strcmp(name, "health.vm_moves_per_hour") == 0) {
+        return set_number(&config->moves.moves_per_hour, value, 1,
+                          KMR_MOVES_KEPT);
+    } else if (strcmp(name, "health.priority") == 0) {
+        return set_priority(config->priority, value);
     } else if (strcmp(name, "libvirt.uri") == 0) {
         return set_text(config->libvirt_uri, value);
     } else if (strcmp(name, "pacemaker.degraded_monitor") == 0) {
@@ -235,8 +259,34 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return set_text(config->log_file, value);
     } else if (strcmp(name, "log.level") == 0) {
         return set_level(config, value);
+    } else if (strcmp(section, "health") == 0) {
+        return kmr_health_limits_set(&config->health, key, value);
     }
     return -ENOENT;
+}
+
+/* What the key takes, where that is short. */
+static const char *takes_what(const char *section, const char *key)
+{
+#define TEXT_(n) #n
+#define TEXT(n) TEXT_(n)
+    static const struct {
+        const char *section, *key, *text;
+    } list[] = {
+        { "health", "parallel_moves", "1 to " TEXT(KMR_MOVES_PARALLEL_MAX) },
+        { "health", "vm_moves_per_hour", "1 to " TEXT(KMR_MOVES_KEPT) },
+        { "health", "priority", "names of virtual machines" },
+    };
+#undef TEXT
+#undef TEXT_
+
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        if (strcmp(section, list[i].section) == 0 &&
+            strcmp(key, list[i].key) == 0) {
+            return list[i].text;
+        }
+    }
+    return NULL;
 }
 
 /* What is wrong with the line, with what would be right where that is short. */
@@ -244,6 +294,7 @@ static void explain(char *ret_error, size_t size, const char *section,
                     const char *key, int err)
 {
     const struct limit *limit = find_limit(section, key);
+    const char *takes = takes_what(section, key);
 
     if (err == -ENOENT) {
         snprintf(ret_error, size, "unknown key '%s' in [%s]", key, section);
@@ -251,6 +302,9 @@ static void explain(char *ret_error, size_t size, const char *section,
         snprintf(ret_error, size,
                  "bad value for '%s' in [%s]: %u to %u (milliseconds)", key,
                  section, limit->least, limit->most);
+    } else if (takes) {
+        snprintf(ret_error, size, "bad value for '%s' in [%s]: %s", key,
+                 section, takes);
     } else if (strcmp(section, "health") == 0) {
         char allowed[128];
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/health.h"
 #include "core/limits.h"
 #include "mce-monitor/limits.h"
 
@@ -38,6 +39,8 @@ struct kmr_config {
     int log_level;                      /* [log] level */
     struct kmr_limits limits;           /* [limits] NAME_ms */
     struct kmr_health_limits health;    /* [health] */
+    struct kmr_move_limits moves;       /* [health] parallel_moves, ... */
+    char priority[KMR_CONFIG_LINE_MAX]; /* [health] priority = VM VM ... */
 };
 
 /* Defaults that need no file. */

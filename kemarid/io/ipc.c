@@ -37,6 +37,7 @@ struct kmr_ipc {
     qb_loop_t *loop;
     qb_ipcs_service_t *service;
     kmr_ipc_cb cb;
+    void (*closed)(const void *connection, void *user);
     void *user;
     unsigned clients;
 };
@@ -94,8 +95,10 @@ static void on_created(qb_ipcs_connection_t *connection)
 
 static int32_t on_closed(qb_ipcs_connection_t *connection)
 {
-    (void)connection;
     the_ipc->clients--;
+    if (the_ipc->closed) {
+        the_ipc->closed(connection, the_ipc->user);
+    }
     return 0;
 }
 
@@ -152,6 +155,26 @@ static int32_t on_message(qb_ipcs_connection_t *connection, void *data,
     }
     the_ipc->cb(client, count, words, the_ipc->user);
     return 0;
+}
+
+const void *kmr_ipc_connection(const struct kmr_ipc_client *client)
+{
+    return client->connection;
+}
+
+int kmr_ipc_pid(const struct kmr_ipc_client *client)
+{
+    struct qb_ipcs_connection_stats stats;
+
+    return qb_ipcs_connection_stats_get(client->connection, &stats, 0) == 0
+               ? stats.client_pid
+               : 0;
+}
+
+void kmr_ipc_on_closed(struct kmr_ipc *ipc,
+                       void (*closed)(const void *connection, void *user))
+{
+    ipc->closed = closed;
 }
 
 void kmr_ipc_reply(struct kmr_ipc_client *client, int code, const char *out,
@@ -329,45 +352,81 @@ static qb_ipcc_connection_t *connect_within(int timeout_ms)
     return connection;
 }
 
-int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
-                 char **ret_out, char **ret_err)
+struct kmr_ipc_door {
+    qb_ipcc_connection_t *connection;
+    struct answer *answer; /* KMR_IPC_MAX + 1 */
+};
+
+int kmr_ipc_open(int timeout_ms, struct kmr_ipc_door **ret_door)
+{
+    struct kmr_ipc_door *door = calloc(1, sizeof(*door));
+
+    if (!door) {
+        return -ENOMEM;
+    }
+    door->answer = calloc(1, KMR_IPC_MAX + 1);
+    if (!door->answer) {
+        free(door);
+        return -ENOMEM;
+    }
+    door->connection = connect_within(timeout_ms);
+    if (!door->connection) {
+        int err = errno == EACCES || errno == ETIMEDOUT ? -errno : -ENOTCONN;
+
+        free(door->answer);
+        free(door);
+        return err;
+    }
+    *ret_door = door;
+    return 0;
+}
+
+int kmr_ipc_ask(struct kmr_ipc_door *door, int argc, const char *const *argv,
+                int timeout_ms, char **ret_out, char **ret_err)
 {
     struct request *request = pack(argc, argv);
-    qb_ipcc_connection_t *connection;
-    struct answer *answer = NULL;
+    const struct answer *answer = door->answer;
     ssize_t got;
-    int code;
 
     if (!request) {
         return -E2BIG;
     }
-    connection = connect_within(timeout_ms);
-    if (!connection) {
-        code = errno == EACCES || errno == ETIMEDOUT ? -errno : -ENOTCONN;
-        free(request);
-        return code;
-    }
-    answer = calloc(1, KMR_IPC_MAX + 1);
-    got = answer
-              ? qb_ipcc_send(connection, request, (size_t)request->header.size)
-              : -ENOMEM;
+    got = qb_ipcc_send(door->connection, request, (size_t)request->header.size);
+    free(request);
     if (got >= 0) {
-        got = receive(connection, answer, timeout_ms);
+        got = receive(door->connection, door->answer, timeout_ms);
     }
     if (got < 0) {
-        code = got == -EAGAIN ? -ETIMEDOUT : (int)got;
-    } else if ((size_t)got < sizeof(*answer) ||
-               answer->version != KMR_IPC_VERSION ||
-               (uint64_t)answer->out_len + answer->err_len + 2 >
-                   (size_t)got - sizeof(*answer)) {
-        code = -EPROTO;
-    } else {
-        code = answer->code;
-        *ret_out = strndup(answer->text, answer->out_len);
-        *ret_err = strndup(answer->text + answer->out_len + 1, answer->err_len);
+        return got == -EAGAIN ? -ETIMEDOUT : (int)got;
     }
-    free(answer);
-    free(request);
-    qb_ipcc_disconnect(connection);
+    if ((size_t)got < sizeof(*answer) || answer->version != KMR_IPC_VERSION ||
+        (uint64_t)answer->out_len + answer->err_len + 2 >
+            (size_t)got - sizeof(*answer)) {
+        return -EPROTO;
+    }
+    *ret_out = strndup(answer->text, answer->out_len);
+    *ret_err = strndup(answer->text + answer->out_len + 1, answer->err_len);
+    return answer->code;
+}
+
+void kmr_ipc_close(struct kmr_ipc_door *door)
+{
+    if (door) {
+        qb_ipcc_disconnect(door->connection);
+        free(door->answer);
+        free(door);
+    }
+}
+
+int kmr_ipc_call(int argc, const char *const *argv, int timeout_ms,
+                 char **ret_out, char **ret_err)
+{
+    struct kmr_ipc_door *door;
+    int code = kmr_ipc_open(timeout_ms, &door);
+
+    if (code == 0) {
+        code = kmr_ipc_ask(door, argc, argv, timeout_ms, ret_out, ret_err);
+        kmr_ipc_close(door);
+    }
     return code;
 }

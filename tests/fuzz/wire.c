@@ -20,6 +20,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct kmr_pair_status pairs[KMR_WIRE_PAIRS_MAX];
+static struct kmr_node_health health;
 static uint8_t again[KMR_WIRE_MAX];
 static uint64_t accepted[KMR_MSG_COUNT];
 
@@ -52,6 +53,23 @@ static void check_record(const struct kmr_record *record)
     check(kmr_record_voters(record) <= KMR_VOTERS_MAX, "voters");
 }
 
+static void check_health(void)
+{
+    CHECK_TEXT(health.reason);
+    CHECK_TEXT(health.sources);
+    check(health.mced < KMR_MCED_COUNT, "mced");
+    check(health.colour < KMR_COLOUR_COUNT, "colour");
+    check(health.count <= KMR_SAID_MAX, "reports");
+    for (unsigned i = 0; i < KMR_SAID_MAX; i++) {
+        CHECK_TEXT(health.said[i].scope);
+        CHECK_TEXT(health.said[i].reason);
+        check(health.said[i].verdict < KMR_VERDICT_COUNT, "verdict");
+        check(health.said[i].colour < KMR_COLOUR_COUNT, "its colour");
+        check(i < health.count || health.said[i].time_us == 0,
+              "something of the message before");
+    }
+}
+
 static void check_message(const struct kmr_msg *msg, const uint8_t *data,
                           size_t size)
 {
@@ -68,6 +86,9 @@ static void check_message(const struct kmr_msg *msg, const uint8_t *data,
     if (msg->type == KMR_MSG_PAXOS) {
         check_record(&msg->paxos.base);
         check_record(&msg->paxos.value);
+    }
+    if (msg->type == KMR_MSG_HEALTH) {
+        check_health();
     }
     if (msg->blob_len > 0) {
         const uint8_t *blob = (const uint8_t *)msg->blob;
@@ -87,8 +108,9 @@ static void check_message(const struct kmr_msg *msg, const uint8_t *data,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct kmr_msg msg = { .pairs = pairs };
+    struct kmr_msg msg = { .pairs = pairs, .health = &health };
 
+    memset(&health, 'x', sizeof(health));
     memset(pairs, 'x', 3 * sizeof(pairs[0])); /* what was there before */
     if (!kmr_wire_decode(data, size, &msg)) {
         return 0;
@@ -164,6 +186,12 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type,
     strcpy(msg->paxos.id, UUID);
     fill_record(&msg->paxos.base);
     fill_record(&msg->paxos.value);
+    msg->health = &health;
+    memset(&health, 0, sizeof(health));
+    health.colour = KMR_COLOUR_RED;
+    strcpy(health.sources, "{\"mce:mce_record\":\"ok\"}");
+    health.count = 2;
+    strcpy(health.said[1].scope, "block:8:16");
     msg->pairs = pairs;
     msg->count = 2;
     for (int i = 0; i < 2; i++) {

@@ -85,12 +85,26 @@ TESTS += tests/unit/test_nodefence
 
 check_PROGRAMS += tests/unit/test_config
 tests_unit_test_config_SOURCES = tests/unit/test_config.c kemarid/io/config.c \
-	kemarid/io/config.h kemarid/core/limits.h \
+	kemarid/io/config.h kemarid/core/limits.h kemarid/core/text.c \
 	mce-monitor/limits.c mce-monitor/limits.h
 tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) \
 	-DEXAMPLE='"$(abs_top_srcdir)/cluster-configs/kemari.conf"'
 tests_unit_test_config_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_config
+
+check_PROGRAMS += tests/unit/test_health
+tests_unit_test_health_SOURCES = tests/unit/test_health.c \
+	kemarid/core/health.c kemarid/core/phase.c kemarid/core/text.c
+tests_unit_test_health_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_health_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_health
+
+check_PROGRAMS += tests/unit/test_flapping
+tests_unit_test_flapping_SOURCES = tests/unit/test_flapping.c \
+	kemarid/core/health.c kemarid/core/phase.c kemarid/core/text.c
+tests_unit_test_flapping_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_flapping_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_flapping
 
 check_PROGRAMS += tests/unit/test_place
 tests_unit_test_place_SOURCES = tests/unit/test_place.c tests/unit/cluster.c \

@@ -74,6 +74,28 @@ static void overload(void **state)
     refused("[overload]\nstaging_mib = 65537\n", ":2: bad value");
 }
 
+static void moves(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text("[health]\nparallel_moves = 16\n"
+                               "vm_moves_per_hour = 60\n"
+                               "priority = vm1, vm0\n"),
+                     0);
+    assert_int_equal(config.moves.parallel_moves, 16);
+    assert_int_equal(config.moves.moves_per_hour, 60);
+    assert_string_equal(config.priority, "vm1, vm0");
+    assert_int_equal(read_text(""), 0);
+    assert_int_equal(config.moves.parallel_moves, 1);
+    assert_int_equal(config.moves.moves_per_hour, 2);
+    assert_string_equal(config.priority, "");
+    refused("[health]\nparallel_moves = 0\n",
+            ":2: bad value for 'parallel_moves' in [health]: 1 to 16");
+    refused("[health]\nparallel_moves = 17\n", "1 to 16");
+    refused("[health]\nvm_moves_per_hour = 0\n", "1 to 60");
+    refused("[health]\nvm_moves_per_hour = 61\n", "1 to 60");
+    refused("[health]\npriority = vm0 -x\n", "names of virtual machines");
+}
+
 static void limits(void **state)
 {
     char text[128];
@@ -202,7 +224,7 @@ static void example(void **state)
             in_health = strcmp(line, "[health]\n") == 0;
         }
         if (line[0] == '#' && strstr(line, " = ") && in_health &&
-            !strstr(line, "interfaces")) {
+            !strstr(line, "interfaces") && !strstr(line, "priority")) {
             found_health++;
             at++;
         } else if (line[0] == '#' && strstr(line, "_ms = ")) {
@@ -223,6 +245,8 @@ static void example(void **state)
                                     KMR_HEALTH_NUMBERS(X));
 #undef X
     assert_memory_equal(&config.health, &want_health, sizeof(want_health));
+    assert_int_equal(config.moves.parallel_moves, KMR_MOVES_PARALLEL);
+    assert_int_equal(config.moves.moves_per_hour, KMR_MOVES_PER_HOUR);
 }
 
 int main(void)
@@ -231,8 +255,8 @@ int main(void)
         cmocka_unit_test(defaults),   cmocka_unit_test(limits),
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
         cmocka_unit_test(tls),        cmocka_unit_test(unknown),
-        cmocka_unit_test(example),    cmocka_unit_test(overload),
-        cmocka_unit_test(health),
+        cmocka_unit_test(moves),      cmocka_unit_test(example),
+        cmocka_unit_test(overload),   cmocka_unit_test(health),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

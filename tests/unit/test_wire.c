@@ -17,6 +17,7 @@
 static uint8_t buf[KMR_WIRE_MAX + 16], again[KMR_WIRE_MAX];
 static struct kmr_pair_status pairs[KMR_WIRE_PAIRS_MAX];
 static struct kmr_pair_status decoded_pairs[KMR_WIRE_PAIRS_MAX];
+static struct kmr_node_health health, decoded_health;
 
 static void fill_record(struct kmr_record *record)
 {
@@ -99,6 +100,18 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
     msg->settle_ms = KMR_FENCE_SETTLE_MAX_MS;
     msg->last = true;
     msg->count = 2;
+    msg->health = &health;
+    memset(&health, 0, sizeof(health));
+    health.mced = KMR_MCED_ENDED;
+    health.colour = KMR_COLOUR_RED;
+    strcpy(health.reason, "10 corrected errors of DIMM A1 in 24 h");
+    health.lost = 3;
+    memset(health.sources, ' ', sizeof(health.sources) - 1);
+    health.count = KMR_SAID_MAX;
+    health.said[7].time_us = 1795240873925488;
+    health.said[7].verdict = KMR_VERDICT_TAKEOVER;
+    health.said[7].colour = KMR_COLOUR_YELLOW;
+    strcpy(health.said[7].scope, "block:8:16");
     msg->pairs = pairs;
     memset(pairs, 0, sizeof(pairs));
     for (int i = 0; i < 2; i++) {
@@ -114,7 +127,7 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
 /* Whatever is decoded encodes to the very same bytes. */
 static bool decodes(const uint8_t *bytes, size_t len)
 {
-    struct kmr_msg msg = { .pairs = decoded_pairs };
+    struct kmr_msg msg = { .pairs = decoded_pairs, .health = &decoded_health };
 
     if (!kmr_wire_decode(bytes, len, &msg)) {
         return false;
@@ -128,7 +141,8 @@ static void test_there_and_back(void **state)
 {
     (void)state;
     for (int type = 0; type < KMR_MSG_COUNT; type++) {
-        struct kmr_msg msg, got = { .pairs = decoded_pairs };
+        struct kmr_msg msg,
+            got = { .pairs = decoded_pairs, .health = &decoded_health };
         size_t len;
 
         fill(&msg, (enum kmr_msg_type)type);
@@ -166,7 +180,8 @@ static void test_paxos(void **state)
 {
     (void)state;
     for (int kind = 0; kind < KMR_PAXOS_COUNT; kind++) {
-        struct kmr_msg msg, got = { .pairs = decoded_pairs };
+        struct kmr_msg msg,
+            got = { .pairs = decoded_pairs, .health = &decoded_health };
         size_t len;
 
         fill(&msg, KMR_MSG_PAXOS);
@@ -332,7 +347,8 @@ static void test_empty_earlier(void **state)
 /* The room for pairs is used again and again. */
 static void test_used_pairs(void **state)
 {
-    struct kmr_msg msg, got = { .pairs = decoded_pairs };
+    struct kmr_msg msg,
+        got = { .pairs = decoded_pairs, .health = &decoded_health };
     size_t len;
 
     (void)state;
