@@ -7,12 +7,16 @@ dist_kemariexamples_DATA = cluster-configs/README.md \
 dist_kemariexamples_SCRIPTS = cluster-configs/pcs-setup \
 	cluster-configs/pcs-fencing-topology
 
-nodist_systemdsystemunit_DATA = cluster-configs/kemarid.service
-EXTRA_DIST += cluster-configs/kemarid.service.in tests/configs/check
-CLEANFILES += cluster-configs/kemarid.service
+systemd_units = cluster-configs/kemarid.service \
+	cluster-configs/kemari-mced.service
+nodist_systemdsystemunit_DATA = $(systemd_units)
+EXTRA_DIST += cluster-configs/kemarid.service.in \
+	cluster-configs/kemari-mced.service.in tests/configs/check
+CLEANFILES += $(systemd_units)
 TESTS += tests/configs/check
 
-cluster-configs/kemarid.service: cluster-configs/kemarid.service.in Makefile
+$(systemd_units): Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
-	$(edit) $(srcdir)/cluster-configs/kemarid.service.in >$@.tmp && \
-	mv $@.tmp $@
+	$(edit) $(srcdir)/$@.in >$@.tmp && mv $@.tmp $@
+cluster-configs/kemarid.service: cluster-configs/kemarid.service.in
+cluster-configs/kemari-mced.service: cluster-configs/kemari-mced.service.in

@@ -178,6 +178,10 @@ void kmr_hw_decode(const struct kmr_hw_record *record,
     memset(f, 0, sizeof(*f));
     f->count = 1;
     f->why = "";
+    if (record->broken) {
+        unknown(f, "cut off");
+        return;
+    }
     switch (record->event) {
     case KMR_HW_MCE:
         kmr_hw_decode_mce(record, f);

@@ -112,6 +112,7 @@ struct kmr_hw_record {
     enum kmr_hw_event event;
     uint64_t time_us; /* CLOCK_MONOTONIC; 0: the source gives none */
     uint32_t have;    /* bit i: number[i] was there */
+    bool broken;      /* cut off, or without what it needs to have */
     uint64_t number[KMR_HW_NUMBERS_MAX]; /* signed ones sign-extended */
     char text[KMR_HW_TEXT_MAX];          /* "" if there is none */
 };

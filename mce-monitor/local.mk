@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kemari-mced; included by Makefile.am.
+
+# what decides
 kemari_health_sources = \
 	mce-monitor/hwdecode.c mce-monitor/hwdecode.h \
 	mce-monitor/hwdecode_mce.c \
@@ -7,6 +9,28 @@ kemari_health_sources = \
 	mce-monitor/limits.c mce-monitor/limits.h \
 	mce-monitor/policy.c mce-monitor/policy.h mce-monitor/policy_priv.h \
 	mce-monitor/policy_sources.c
+# what reads
+kemari_mced_io_sources = \
+	kemarid/io/ipc_priv.h \
+	kemarid/io/ipc_stay.c kemarid/io/ipc_stay.h \
+	mce-monitor/pages.c mce-monitor/pages.h \
+	mce-monitor/replay.c mce-monitor/replay.h \
+	mce-monitor/report.c mce-monitor/report.h \
+	mce-monitor/ringpage.c mce-monitor/ringpage.h \
+	mce-monitor/source_edac.c mce-monitor/source_edac.h \
+	mce-monitor/source_link.c mce-monitor/source_link.h \
+	mce-monitor/source_trace.c mce-monitor/source_trace.h
+
+sbin_PROGRAMS += kemari-mced
+kemari_mced_SOURCES = \
+	kemarid/io/config.c kemarid/io/config.h \
+	kemarid/io/log.c kemarid/io/log.h \
+	mce-monitor/daemon.c mce-monitor/daemon.h \
+	mce-monitor/main.c \
+	mce-monitor/monitor.c mce-monitor/monitor.h \
+	$(kemari_mced_io_sources) $(kemari_health_sources)
+kemari_mced_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS) $(TRACE_CFLAGS)
+kemari_mced_LDADD = $(QB_LIBS) $(TRACE_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/mced/test_hwdecode tests/mced/test_policy

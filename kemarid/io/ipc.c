@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "io/ipc.h"
+#include "io/ipc_priv.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -16,22 +16,6 @@
 #include <qb/qblog.h>
 
 #define SLICE_MS 500
-
-/* Both ends are on one machine: native numbers, but versioned. */
-struct request {
-    struct qb_ipc_request_header header;
-    uint32_t version;
-    uint32_t words;
-    char text[];
-};
-
-struct answer {
-    struct qb_ipc_response_header header;
-    uint32_t version;
-    int32_t code;
-    uint32_t out_len, err_len; /* each followed by a NUL */
-    char text[];
-};
 
 struct kmr_ipc {
     qb_loop_t *loop;
@@ -107,7 +91,7 @@ static void on_destroyed(qb_ipcs_connection_t *connection)
     (void)connection;
 }
 
-static int split(const struct request *request, size_t len,
+static int split(const struct kmr_ipc_request *request, size_t len,
                  const char **ret_words)
 {
     size_t at = 0;
@@ -132,7 +116,7 @@ static int split(const struct request *request, size_t len,
 static int32_t on_message(qb_ipcs_connection_t *connection, void *data,
                           size_t size)
 {
-    struct request *request = data;
+    struct kmr_ipc_request *request = data;
     const char *words[KMR_IPC_WORDS_MAX];
     struct kmr_ipc_client *client;
     int count = -EPROTO;
@@ -182,7 +166,7 @@ void kmr_ipc_reply(struct kmr_ipc_client *client, int code, const char *out,
 {
     size_t err_len = strlen(err);
     size_t out_len = strlen(out);
-    struct answer *answer;
+    struct kmr_ipc_answer *answer;
     size_t size;
 
     if (err_len > 4096) {
@@ -285,37 +269,9 @@ void kmr_ipc_stop(struct kmr_ipc *ipc)
     }
 }
 
-static struct request *pack(int argc, const char *const *argv)
-{
-    struct request *request;
-    size_t size = sizeof(*request);
-    size_t at = 0;
-
-    for (int i = 0; i < argc; i++) {
-        size += strlen(argv[i]) + 1;
-    }
-    if (argc > KMR_IPC_WORDS_MAX || size > KMR_IPC_MAX / 2) {
-        return NULL;
-    }
-    request = calloc(1, size);
-    if (!request) {
-        return NULL;
-    }
-    request->header.size = (int32_t)size;
-    request->version = KMR_IPC_VERSION;
-    request->words = (uint32_t)argc;
-    for (int i = 0; i < argc; i++) {
-        size_t len = strlen(argv[i]) + 1;
-
-        memcpy(request->text + at, argv[i], len);
-        at += len;
-    }
-    return request;
-}
-
 /* libqb looks only when its time is up whether the other end still lives. */
-static ssize_t receive(qb_ipcc_connection_t *connection, struct answer *answer,
-                       int timeout_ms)
+static ssize_t receive(qb_ipcc_connection_t *connection,
+                       struct kmr_ipc_answer *answer, int timeout_ms)
 {
     ssize_t got;
 
@@ -354,7 +310,7 @@ static qb_ipcc_connection_t *connect_within(int timeout_ms)
 
 struct kmr_ipc_door {
     qb_ipcc_connection_t *connection;
-    struct answer *answer; /* KMR_IPC_MAX + 1 */
+    struct kmr_ipc_answer *answer; /* KMR_IPC_MAX + 1 */
 };
 
 int kmr_ipc_open(int timeout_ms, struct kmr_ipc_door **ret_door)
@@ -384,8 +340,8 @@ int kmr_ipc_open(int timeout_ms, struct kmr_ipc_door **ret_door)
 int kmr_ipc_ask(struct kmr_ipc_door *door, int argc, const char *const *argv,
                 int timeout_ms, char **ret_out, char **ret_err)
 {
-    struct request *request = pack(argc, argv);
-    const struct answer *answer = door->answer;
+    struct kmr_ipc_request *request = kmr_ipc_pack(argc, argv);
+    const struct kmr_ipc_answer *answer = door->answer;
     ssize_t got;
 
     if (!request) {
