@@ -59,25 +59,25 @@ static uint64_t now_us(void)
 
 /* ---- what is said ---- */
 
-void kmr_mced_print(const struct kmr_verdict *verdict, uint64_t at_us)
+void kmr_mced_print(const struct kmr_hw_verdict *verdict, uint64_t at_us)
 {
     printf("%" PRIu64 ".%06" PRIu64 " %s %s %s %s\n", at_us / 1000000,
-           at_us % 1000000, kmr_verdict_text(verdict->word), verdict->scope,
+           at_us % 1000000, kmr_word_text(verdict->word), verdict->scope,
            kmr_hw_health_text(verdict->health), verdict->reason);
 }
 
-static void on_said(const struct kmr_verdict *verdict, void *user)
+static void on_said(const struct kmr_hw_verdict *verdict, void *user)
 {
     struct mced *mced = user;
     static const int levels[] = {
-        [KMR_VERDICT_NOTE] = LOG_NOTICE,   [KMR_VERDICT_DEGRADE] = LOG_WARNING,
-        [KMR_VERDICT_MOVE_PAIR] = LOG_ERR, [KMR_VERDICT_MOVE_NODE] = LOG_ERR,
-        [KMR_VERDICT_TAKEOVER] = LOG_CRIT,
+        [KMR_WORD_NOTE] = LOG_NOTICE,   [KMR_WORD_DEGRADE] = LOG_WARNING,
+        [KMR_WORD_MOVE_PAIR] = LOG_ERR, [KMR_WORD_MOVE_NODE] = LOG_ERR,
+        [KMR_WORD_TAKEOVER] = LOG_CRIT,
     };
     uint64_t now = now_us();
 
     qb_log(levels[verdict->word], "%s %s, %s: %s (%" PRIu64 " us)",
-           kmr_verdict_text(verdict->word), verdict->scope,
+           kmr_word_text(verdict->word), verdict->scope,
            kmr_hw_health_text(verdict->health), verdict->reason,
            verdict->record_us && verdict->record_us <= now
                ? now - verdict->record_us

@@ -22,7 +22,7 @@ int kmr_mced_run(const struct kmr_config *config,
                  const struct kmr_mced_options *options);
 
 /* "TIME WORD SCOPE HEALTH REASON" */
-struct kmr_verdict;
-void kmr_mced_print(const struct kmr_verdict *verdict, uint64_t now_us);
+struct kmr_hw_verdict;
+void kmr_mced_print(const struct kmr_hw_verdict *verdict, uint64_t now_us);
 
 #endif

@@ -45,7 +45,7 @@ static uint64_t now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static void on_said(const struct kmr_verdict *verdict, void *user)
+static void on_said(const struct kmr_hw_verdict *verdict, void *user)
 {
     struct offline *offline = user;
 

@@ -18,7 +18,7 @@ void kmr_monitor_init(struct kmr_monitor *monitor,
 }
 
 static void say(struct kmr_monitor *monitor, unsigned count,
-                const struct kmr_verdict *verdicts)
+                const struct kmr_hw_verdict *verdicts)
 {
     for (unsigned i = 0; i < count; i++) {
         monitor->said(&verdicts[i], monitor->user);
@@ -55,7 +55,7 @@ static void log_record(struct kmr_monitor *monitor,
 void kmr_monitor_record(struct kmr_monitor *monitor,
                         const struct kmr_hw_record *record, uint64_t now_us)
 {
-    struct kmr_verdict verdicts[KMR_POLICY_VERDICTS];
+    struct kmr_hw_verdict verdicts[KMR_POLICY_VERDICTS];
     struct kmr_hw_finding finding;
 
     kmr_monitor_time(monitor, now_us);
@@ -77,7 +77,7 @@ void kmr_monitor_record(struct kmr_monitor *monitor,
 
 void kmr_monitor_time(struct kmr_monitor *monitor, uint64_t now_us)
 {
-    struct kmr_verdict verdicts[KMR_POLICY_VERDICTS];
+    struct kmr_hw_verdict verdicts[KMR_POLICY_VERDICTS];
     uint64_t at_us;
 
     while ((at_us = kmr_policy_deadline(&monitor->policy)) != 0 &&

@@ -14,7 +14,7 @@
 
 struct kmr_monitor {
     struct kmr_policy policy;
-    void (*said)(const struct kmr_verdict *verdict, void *user);
+    void (*said)(const struct kmr_hw_verdict *verdict, void *user);
     /* NULL, or told of every record before it is judged. */
     void (*saw)(const struct kmr_hw_record *record,
                 const struct kmr_hw_finding *finding, void *user);

@@ -23,18 +23,18 @@
 #include "mce-monitor/limits.h"
 
 /* id, word; the later the graver */
-#define KMR_VERDICTS(X)       \
+#define KMR_WORDS(X)          \
     X(NOTE, "note")           \
     X(DEGRADE, "degrade")     \
     X(MOVE_PAIR, "move-pair") \
     X(MOVE_NODE, "move-node") \
     X(TAKEOVER, "takeover")
 
-enum kmr_verdict_word {
-#define X(id, word) KMR_VERDICT_##id,
-    KMR_VERDICTS(X)
+enum kmr_word {
+#define X(id, word) KMR_WORD_##id,
+    KMR_WORDS(X)
 #undef X
-        KMR_VERDICT_COUNT
+        KMR_WORD_COUNT
 };
 
 enum kmr_hw_health {
@@ -51,8 +51,8 @@ enum kmr_hw_health {
 #define KMR_POLICY_SCOPE (KMR_HW_NAME_MAX + 8)
 #define KMR_POLICY_NOTES 20 /* of errors, in a minute */
 
-struct kmr_verdict {
-    enum kmr_verdict_word word;
+struct kmr_hw_verdict {
+    enum kmr_word word;
     enum kmr_hw_health health;    /* the node's, from now on */
     uint64_t record_us;           /* of the record that led to it; 0: none */
     char scope[KMR_POLICY_SCOPE]; /* "node", "block:8:16", "link:eth1" */
@@ -65,9 +65,9 @@ struct kmr_policy_source {
     bool uncorrected; /* another bucket than for corrected errors */
     uint64_t key;
     enum kmr_hw_health health;
-    enum kmr_verdict_word issued; /* the gravest since it was green */
-    enum kmr_verdict_word wanted; /* NOTE: none is held back */
-    bool down;                    /* K_LINK: no carrier since down_us */
+    enum kmr_word issued; /* the gravest since it was green */
+    enum kmr_word wanted; /* NOTE: none is held back */
+    bool down;            /* K_LINK: no carrier since down_us */
     uint64_t down_us;
     double fill; /* errors in the bucket, at fill_us */
     uint64_t fill_us;
@@ -106,7 +106,7 @@ void kmr_policy_set_limits(struct kmr_policy *policy,
 unsigned kmr_policy_step(struct kmr_policy *policy,
                          const struct kmr_hw_record *record,
                          const struct kmr_hw_finding *finding, uint64_t now_us,
-                         struct kmr_verdict *ret_verdicts);
+                         struct kmr_hw_verdict *ret_verdicts);
 
 /* Step again at this time at the latest; 0: not before the next record. */
 uint64_t kmr_policy_deadline(const struct kmr_policy *policy);
@@ -116,7 +116,7 @@ enum kmr_hw_health kmr_policy_health(const struct kmr_policy *policy);
 void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
                     size_t size);
 
-const char *kmr_verdict_text(enum kmr_verdict_word word);
+const char *kmr_word_text(enum kmr_word word);
 const char *kmr_hw_health_text(enum kmr_hw_health health);
 
 #endif

@@ -14,7 +14,7 @@
 struct one {
     bool sent;
     uint64_t id;
-    struct kmr_verdict verdict;
+    struct kmr_hw_verdict verdict;
 };
 
 struct kmr_report {
@@ -43,14 +43,12 @@ static int send_hello(struct kmr_report *report)
 
 static int send_one(struct kmr_report *report, const struct one *one)
 {
-    const struct kmr_verdict *verdict = &one->verdict;
+    const struct kmr_hw_verdict *verdict = &one->verdict;
     char scope[KMR_POLICY_SCOPE + 8], health[32], record[48], id[32];
     char reason[KMR_POLICY_REASON + 8];
-    const char *words[] = {
-        "hardware", "report", kmr_verdict_text(verdict->word),
-        scope,      health,   record,
-        id,         reason
-    };
+    const char *words[] = { "hardware", "report", kmr_word_text(verdict->word),
+                            scope,      health,   record,
+                            id,         reason };
 
     snprintf(scope, sizeof(scope), "scope=%s", verdict->scope);
     snprintf(health, sizeof(health), "health=%s",
@@ -167,7 +165,7 @@ void kmr_report_stop(struct kmr_report *report)
 }
 
 void kmr_report_say(struct kmr_report *report,
-                    const struct kmr_verdict *verdict)
+                    const struct kmr_hw_verdict *verdict)
 {
     struct one *one;
 
@@ -175,7 +173,7 @@ void kmr_report_say(struct kmr_report *report,
         unsigned victim = 0;
 
         for (unsigned i = 0; i < report->count; i++) {
-            if (report->queue[i].verdict.word == KMR_VERDICT_NOTE) {
+            if (report->queue[i].verdict.word == KMR_WORD_NOTE) {
                 victim = i;
                 break;
             }

@@ -27,7 +27,7 @@ int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources, void *user,
 void kmr_report_stop(struct kmr_report *report); /* NULL is allowed */
 
 void kmr_report_say(struct kmr_report *report,
-                    const struct kmr_verdict *verdict);
+                    const struct kmr_hw_verdict *verdict);
 /* The sources are not what they were. */
 void kmr_report_hello(struct kmr_report *report);
 /* Said, and not answered yet. */

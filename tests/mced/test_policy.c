@@ -22,7 +22,7 @@ static char trace[16384]; /* "TIME word scope health;" of all verdicts */
 static char reasons[16384];
 static unsigned moves;
 
-static void add(unsigned count, const struct kmr_verdict *verdicts,
+static void add(unsigned count, const struct kmr_hw_verdict *verdicts,
                 uint64_t now_us)
 {
     assert_true(count <= KMR_POLICY_VERDICTS);
@@ -30,12 +30,12 @@ static void add(unsigned count, const struct kmr_verdict *verdicts,
         size_t used = strlen(trace);
 
         snprintf(trace + used, sizeof(trace) - used, "%.0f %s %s %s;",
-                 (double)now_us / S_US, kmr_verdict_text(verdicts[i].word),
+                 (double)now_us / S_US, kmr_word_text(verdicts[i].word),
                  verdicts[i].scope, kmr_hw_health_text(verdicts[i].health));
         used = strlen(reasons);
         snprintf(reasons + used, sizeof(reasons) - used, "%s;",
                  verdicts[i].reason);
-        moves += verdicts[i].word >= KMR_VERDICT_MOVE_PAIR;
+        moves += verdicts[i].word >= KMR_WORD_MOVE_PAIR;
         assert_true(verdicts[i].reason[0] != '\0');
     }
 }
@@ -43,7 +43,7 @@ static void add(unsigned count, const struct kmr_verdict *verdicts,
 /* Time passes, with all deadlines in between. */
 static void until(uint64_t now_us)
 {
-    struct kmr_verdict verdicts[KMR_POLICY_VERDICTS];
+    struct kmr_hw_verdict verdicts[KMR_POLICY_VERDICTS];
     unsigned turns = 0;
 
     for (;;) {
@@ -63,7 +63,7 @@ static void until(uint64_t now_us)
 
 static void feed(const char *line)
 {
-    struct kmr_verdict verdicts[KMR_POLICY_VERDICTS];
+    struct kmr_hw_verdict verdicts[KMR_POLICY_VERDICTS];
     struct kmr_hw_record record;
     struct kmr_hw_finding finding;
 
