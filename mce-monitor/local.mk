@@ -9,7 +9,12 @@ kemari_health_sources = \
 	mce-monitor/limits.c mce-monitor/limits.h \
 	mce-monitor/policy.c mce-monitor/policy.h mce-monitor/policy_priv.h \
 	mce-monitor/policy_sources.c
-# what reads
+# what reads pages
+kemari_pages_sources = \
+	mce-monitor/hwrecord.c mce-monitor/hwrecord.h \
+	mce-monitor/pages.c mce-monitor/pages.h \
+	mce-monitor/replay.c mce-monitor/replay.h \
+	mce-monitor/ringpage.c mce-monitor/ringpage.h
 kemari_mced_io_sources = \
 	kemarid/io/ipc_priv.h \
 	kemarid/io/ipc_stay.c kemarid/io/ipc_stay.h \
@@ -43,5 +48,28 @@ tests_mced_test_policy_SOURCES = tests/mced/test_policy.c \
 	$(kemari_health_sources)
 tests_mced_test_policy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_mced_test_policy_LDADD = $(CMOCKA_LIBS)
-TESTS += tests/mced/test_hwdecode tests/mced/test_policy
+check_PROGRAMS += tests/mced/test_pages
+tests_mced_test_pages_SOURCES = tests/mced/test_pages.c \
+	$(kemari_pages_sources) mce-monitor/hwdecode.c mce-monitor/hwdecode_mce.c
+tests_mced_test_pages_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(TRACE_CFLAGS) \
+	-DTESTS='"$(abs_top_srcdir)/tests"'
+tests_mced_test_pages_LDADD = $(CMOCKA_LIBS) $(TRACE_LIBS)
+check_PROGRAMS += tests/mced/test_sources
+tests_mced_test_sources_SOURCES = tests/mced/test_sources.c \
+	tests/unit/loop_help.h kemarid/io/ipc.c kemarid/io/ipc_stay.c \
+	mce-monitor/report.c mce-monitor/source_edac.c $(kemari_health_sources)
+tests_mced_test_sources_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(QB_CFLAGS)
+tests_mced_test_sources_LDADD = $(CMOCKA_LIBS) $(QB_LIBS)
+TESTS += tests/mced/test_sources.sh
+TESTS += tests/mced/test_hwdecode tests/mced/test_pages \
+	tests/mced/test_policy
 endif
+
+check_PROGRAMS += tests/mced/mkpages
+tests_mced_mkpages_SOURCES = tests/mced/mkpages.c $(kemari_pages_sources)
+tests_mced_mkpages_CFLAGS = $(AM_CFLAGS) $(TRACE_CFLAGS)
+tests_mced_mkpages_LDADD = $(TRACE_LIBS)
+
+TESTS += tests/mced/replay-days
+EXTRA_DIST += tests/mced/test_sources.sh tests/mced/replay-days tests/mced/days tests/mced/formats \
+	tests/hardware/recorded

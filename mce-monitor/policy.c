@@ -222,6 +222,18 @@ static uint32_t yellow_from(const struct kmr_policy *policy,
                       100);
 }
 
+/* What errors of such a class are called there. */
+static const char *called(const struct kmr_policy_source *source,
+                          const struct kmr_hw_finding *f)
+{
+    return source->kind == KMR_HW_K_DISK ? "failed requests"
+           : source->kind == KMR_HW_K_PCI && source->uncorrected
+               ? "errors that are not fatal"
+           : f->class == KMR_HW_CORRECTED ? "corrected errors"
+           : f->class == KMR_HW_DEFERRED  ? "deferred errors"
+                                          : "unknown records";
+}
+
 static void count_errors(struct step *step, struct kmr_policy_source *source,
                          const struct kmr_hw_finding *f, enum kmr_word full,
                          bool is_new)
@@ -229,7 +241,6 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
     struct kmr_policy *policy = step->policy;
     const struct kmr_rate *rate = kmr_policy_rate(policy, source);
     char detail[96], limit[48], why[KMR_POLICY_REASON];
-    const char *class = kmr_hw_class_text(f->class);
 
     kmr_policy_fill(policy, source, f->count);
     if (source->wanted >= full) {
@@ -246,7 +257,10 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
         full = KMR_WORD_DEGRADE;
     } else if (is_new && source->kind != KMR_HW_K_PAGE) {
         kmr_hw_detail(step->record, detail, sizeof(detail));
-        snprintf(why, sizeof(why), "%s: %s%s%s", class, detail,
+        snprintf(why, sizeof(why), "%s%s%s%s%s",
+                 source->kind == KMR_HW_K_DISK ? ""
+                                               : kmr_hw_class_text(f->class),
+                 source->kind == KMR_HW_K_DISK ? "" : ": ", detail,
                  f->why[0] ? ": " : "", f->why);
         note(step, source, why);
         return;
@@ -255,9 +269,10 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
     }
     kmr_hw_detail(step->record, detail, sizeof(detail));
     kmr_rate_text(rate, limit, sizeof(limit));
-    snprintf(why, sizeof(why), "%.1f %s errors of %s%s (%s)%s", source->fill,
-             class, limit, f->warned ? ", and the CPU says too many" : "",
-             detail, f->overflow ? ", more than were recorded" : "");
+    snprintf(why, sizeof(why), "%.1f %s of %s%s (%s)%s", source->fill,
+             called(source, f), limit,
+             f->warned ? ", and the CPU says too many" : "", detail,
+             f->overflow ? ", more than were recorded" : "");
     worsen(step, source, full, why);
 }
 
@@ -317,7 +332,11 @@ static void find_link(struct step *step, struct kmr_policy_source *source,
     source->down = f->down;
     source->last_us = policy->now_us;
     if (!f->down) {
-        note(step, source, "has its carrier again");
+        if (source->health == KMR_HW_GREEN ||
+            policy->now_us - source->down_us >=
+                policy->limits.link_down_ms * MS_US) {
+            note(step, source, "has its carrier again");
+        }
         expect(policy, policy->now_us + policy->limits.recover_ms * MS_US);
         return;
     }

@@ -123,10 +123,10 @@ bool kmr_ringpage_next(struct kmr_ringpage *page, const uint8_t **ret_record,
         if (page->at > page->used) {
             page->at = page->used; /* rounded up past the end */
         }
+        page->time += delta;
         if (type == TYPE_PADDING) {
             continue;
         }
-        page->time += delta;
         *ret_record = entry;
         *ret_size = size;
         *ret_time_ns = page->time;

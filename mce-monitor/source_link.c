@@ -37,6 +37,7 @@ struct seen {
 struct one {
     int index;
     bool watched;
+    bool named;   /* in the list, or hardware: its end is a loss, too */
     bool up;      /* administratively */
     bool carrier; /* as it was told */
     char name[IF_NAMESIZE];
@@ -98,11 +99,13 @@ static bool wanted(const struct kmr_link *link, const struct seen *seen)
            strcmp(seen->name, link->own) == 0 || of_hardware(seen->name);
 }
 
+/* Before it goes the kernel takes it down: no carrier was lost by that. */
 static void drop(struct kmr_link *link, struct one *one)
 {
-    /* It went without being taken down first: as good as its cable. */
-    if (one->watched && one->up && one->carrier) {
+    if (one->watched && one->named && one->carrier) {
         tell(link, one, false);
+    } else if (one->watched && !one->named && !one->carrier) {
+        tell(link, one, true); /* nobody has it any more */
     }
     *one = link->ones[--link->count];
 }
@@ -137,6 +140,7 @@ static void take(struct kmr_link *link, const struct seen *seen)
     snprintf(one->name, sizeof(one->name), "%s", seen->name);
     if (!one->watched && wanted(link, seen)) {
         one->watched = true;
+        one->named = listed(link, one->name) || of_hardware(one->name);
         is_new = true;
     }
     if (!one->watched) {
@@ -155,8 +159,11 @@ static void take(struct kmr_link *link, const struct seen *seen)
     } else if (carrier != one->carrier) {
         tell(link, one, carrier);
     }
+    /* What it had when it was taken down, should it go next. */
+    if (up || is_new) {
+        one->carrier = carrier;
+    }
     one->up = up;
-    one->carrier = carrier;
 }
 
 static void take_text(char *to, size_t size, const struct rtattr *attr)
