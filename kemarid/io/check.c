@@ -62,15 +62,26 @@ static void check_disk_driver(struct ctx *ctx, const xmlNode *disk,
     const xmlNode *at = driver ? driver : disk;
     char value[VALUE_MAX];
 
-    if (kmr_xml_prop(driver, "type", value, sizeof(value)) &&
-        strcmp(value, "raw") != 0) {
-        say(ctx, true, at, name,
-            "format %s can't be protected, only raw: convert the image with "
-            "`qemu-img convert -O raw` and say type='raw'",
-            value);
+    bool tables = false; /* in the memory of QEMU */
+
+    if (kmr_xml_prop(driver, "type", value, sizeof(value))) {
+        tables = strcmp(value, "qcow2") == 0;
+        if (!tables && strcmp(value, "raw") != 0) {
+            say(ctx, true, at, name,
+                "format %s can't be protected, only raw and qcow2: convert the "
+                "image with `qemu-img convert -O raw` and say type='raw'",
+                value);
+        }
     }
-    if (kmr_xml_prop(driver, "cache", value, sizeof(value)) &&
-        strcmp(value, "none") != 0 && strcmp(value, "directsync") != 0) {
+    if (tables && kmr_xml_prop(driver, "cache", value, sizeof(value)) &&
+        strcmp(value, "directsync") != 0) {
+        say(ctx, true, at, name,
+            "with cache='%s' the tables of a qcow2 image are in this host's "
+            "memory when a write is completed, and die with it: say "
+            "cache='directsync'",
+            value);
+    } else if (kmr_xml_prop(driver, "cache", value, sizeof(value)) &&
+               strcmp(value, "none") != 0 && strcmp(value, "directsync") != 0) {
         say(ctx, true, at, name,
             "cache='%s' keeps completed writes in this host's memory, which "
             "dies with it: say cache='none' or cache='directsync'",
@@ -113,7 +124,8 @@ static void check_disk_source(struct ctx *ctx, const xmlNode *disk,
     if (kmr_xml_child(kmr_xml_child(disk, "source"), "encryption") ||
         kmr_xml_child(disk, "encryption")) {
         say(ctx, true, disk, name,
-            "<encryption> makes the image luks, only raw can be protected");
+            "<encryption> makes the image luks, which can't be protected: "
+            "encrypt in the guest or below the image");
     }
     if (kmr_xml_child(kmr_xml_child(disk, "source"), "reservations")) {
         say(ctx, true, disk, name,

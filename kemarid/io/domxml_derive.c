@@ -58,7 +58,11 @@ static void derive_disk(xmlNode *disk)
     xmlSetProp(driver, BAD_CAST "error_policy", BAD_CAST "stop");
     xmlSetProp(driver, BAD_CAST "rerror_policy", BAD_CAST "stop");
     if (!xmlHasProp(driver, BAD_CAST "cache")) {
-        xmlSetProp(driver, BAD_CAST "cache", BAD_CAST "none");
+        /* what is completed must not be in a cache (check.c) */
+        xmlSetProp(driver, BAD_CAST "cache",
+                   BAD_CAST(kmr_xml_prop_is(driver, "type", "qcow2")
+                                ? "directsync"
+                                : "none"));
     }
 }
 

@@ -35,12 +35,16 @@ class Pair:
         self.policy = policy
         stage.limit_stream(overload.LINK_MBIT if policy else 0)
         self.old = []
+        stage.prepare_images(self.folder, shape)
         self.primary = self._start(None)
         try:
             self.primary.await_console("ready on port", READY_S)
         except MachineError:
             self.end()
             raise
+
+    def has_tables(self):
+        return any(form != "raw" for form in self.shape.formats)
 
     def _start(self, primary):
         return self.stage.start_machine(self.folder, self.shape,

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 
+from image import FORMATS
 from machine import MachineError
 
 BOARDS = ("pc", "q35")
@@ -27,13 +28,14 @@ class Shape:
     """A board, its processors, disks, network cards, and extras."""
 
     def __init__(self, board, vcpus, disks=("blk",), cards=("virtio",),
-                 queues=1, extras=()):
+                 queues=1, extras=(), formats=()):
         self.board = board
         self.vcpus = vcpus
         self.disks = list(disks)
         self.cards = list(cards)
         self.queues = queues
         self.extras = list(extras)
+        self.formats = (list(formats) + ["raw"] * 2)[:len(self.disks)]
         self.memory_mib = MEMORY_MIB + (0 if self.is_plain() else MORE_MIB)
 
     @classmethod
@@ -49,14 +51,19 @@ class Shape:
         cards = chance.choices(CARDS, (4, 1, 1), k=chance.choice((1, 1, 2)))
         queues = chance.choice((1, 2, 4))
         extras = [name for name in EXTRAS if chance.random() < 0.4]
+        formats = chance.choices(FORMATS, (3, 2, 1), k=2)
         return cls(arguments.board or board, arguments.vcpus or vcpus,
                    arguments.disks or disks, arguments.cards or cards,
                    arguments.queues or queues,
-                   extras if arguments.extras is None else arguments.extras)
+                   extras if arguments.extras is None else arguments.extras,
+                   arguments.formats or formats)
 
     def __str__(self):
         return " ".join([self.board, f"{self.vcpus} vCPU",
-                         "+".join(self.disks), "+".join(self.cards),
+                         "+".join(f"{disk}({form})" if form != "raw" else disk
+                                  for disk, form in zip(self.disks,
+                                                        self.formats)),
+                         "+".join(self.cards),
                          f"{self.queues} queues"] + self.extras)
 
     def is_plain(self):
@@ -89,12 +96,33 @@ class Shape:
         return f"tap{2 * number + side}"
 
     def _disk(self, number):
+        # what is in the tables of an image has to be written, too
+        through = "" if self.formats[number] == "raw" else ",write-cache=off"
         if self.disks[number] == "blk":
             return ["-device", f"virtio-blk-pci,drive=disk{number},"
-                    f"num-queues={self.queues}"]
+                    f"num-queues={self.queues}{through}"]
         return ["-device", f"virtio-scsi-pci,id=scsi{number},"
                 f"num_queues={self.queues}",
-                "-device", f"scsi-hd,drive=disk{number},bus=scsi{number}.0"]
+                "-device", f"scsi-hd,drive=disk{number},bus=scsi{number}.0"
+                f"{through}"]
+
+    def _image(self, number, socket_path, base):
+        line = ["-blockdev", f"driver=nbd,node-name=nbd{number},"
+                f"cache.direct=on,server.type=unix,server.path={socket_path}"]
+        form = self.formats[number]
+        more = ""
+        if form == "backed":
+            line += ["-blockdev", f"driver=nbd,node-name=basenbd{number},"
+                     f"read-only=on,server.type=unix,server.path={base}",
+                     "-blockdev", f"driver=raw,node-name=base{number},"
+                     f"read-only=on,file=basenbd{number}"]
+            more = f",backing=base{number}"
+        return line + ["-blockdev", f"driver={self.driver(number)},"
+                       f"node-name=disk{number},cache.direct=on,"
+                       f"file=nbd{number}{more}"]
+
+    def driver(self, number):
+        return "raw" if self.formats[number] == "raw" else "qcow2"
 
     def _card(self, number, side):
         model = self.cards[number]
@@ -108,17 +136,14 @@ class Shape:
             device += f",mq=on,vectors={2 * self.queues + 2}"
         return ["-netdev", netdev, "-device", f"{model},{device}"]
 
-    def arguments(self, side, sockets, agent, flash):
-        """QEMU's: the disks are on the storage servers at SOCKETS, the agent
-        is spoken to at the socket AGENT, FLASH is a file that both have."""
+    def arguments(self, side, sockets, base, agent, flash):
+        """QEMU's: the disks are on the storage servers at SOCKETS, what may
+        be below them at BASE, the agent is spoken to at the socket AGENT, FLASH
+        is a file that both have."""
         line = ["-machine", self.board, "-smp", str(self.vcpus),
                 "-m", str(self.memory_mib)]
         for number in range(len(self.disks)):
-            line += ["-blockdev", f"driver=nbd,node-name=nbd{number},"
-                     "cache.direct=on,server.type=unix,"
-                     f"server.path={sockets[number]}",
-                     "-blockdev", f"driver=raw,node-name=disk{number},"
-                     f"cache.direct=on,file=nbd{number}"]
+            line += self._image(number, sockets[number], base)
             line += self._disk(number)
         for number in range(len(self.cards)):
             line += self._card(number, side)

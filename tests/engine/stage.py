@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import image
 from machine import Machine, MachineError
 from secure import Keys
 from shape import agent_path
@@ -256,6 +257,8 @@ class Stage:
         self.limited = False
         make_network()
         self.storage = [Storage(folder), Storage(folder, name="nbd1")]
+        self.tabled = []  # for images with tables
+        self.base = None
 
     def limit_stream(self, mbit):
         """The stream between the two goes through a link of MBIT/s (0: as
@@ -266,6 +269,31 @@ class Stage:
             run("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate",
                 f"{mbit}mbit", "burst", "256kb", "latency", "20ms")
         self.limited = mbit != 0
+
+    def prepare_images(self, folder, shape):
+        """Empty ones, for a guest that is about to boot."""
+        if not self.tabled and any(form != "raw" for form in shape.formats):
+            self.tabled = [Storage(self.folder, image.SIZE_MIB +
+                                   image.ROOM_MIB, name)
+                           for name in ("tabled0", "tabled1")]
+        if "backed" in shape.formats and not self.base:
+            self.base = Storage(self.folder, image.SIZE_MIB, "base")
+            image.fill_base(self.base.socket)
+        for number, form in enumerate(shape.formats):
+            if form != "raw":
+                image.format_qcow2(
+                    folder, self.tabled[number].socket,
+                    self.base.socket if form == "backed" else None)
+
+    def check_images(self, shape):
+        """Nobody writes to them now."""
+        return sum(image.check(self.tabled[number].socket)
+                   for number, form in enumerate(shape.formats)
+                   if form != "raw")
+
+    def sockets(self, shape):
+        return [(self.storage if form == "raw" else self.tabled)[number].socket
+                for number, form in enumerate(shape.formats)]
 
     def start_machine(self, folder, shape, words, primary=None):
         """A QEMU that boots the guest, or waits for the PRIMARY."""
@@ -286,7 +314,8 @@ class Stage:
             "-append", " ".join(line)]
         flash = os.path.join(folder, "flash")
         arguments += shape.arguments(
-            side, [storage.socket for storage in self.storage], agent, flash)
+            side, self.sockets(shape), self.base and self.base.socket, agent,
+            flash)
         for path in FIRMWARE:
             arguments += ["-L", path]
         if primary:

@@ -154,6 +154,8 @@ static const char full[] =
     "<target dev='vda' bus='virtio'/></disk>"
     "<disk type='file'><driver name='qemu' type='raw' cache='directsync'/>"
     "<target dev='vdb' bus='virtio'/></disk>"
+    "<disk type='file'><driver name='qemu' type='qcow2'/>"
+    "<target dev='vdc' bus='virtio'/></disk>"
     "<disk type='file' device='cdrom'><driver name='qemu'/>"
     "<target dev='sda'/></disk></devices>"
     "<seclabel type='dynamic' model='dac'/><seclabel type='none' model='x'/>"
@@ -177,6 +179,8 @@ static void test_derive(void **state)
     has(primary, "<driver name=\"qemu\" type=\"raw\" error_policy=\"stop\" "
                  "rerror_policy=\"stop\" cache=\"none\"/>");
     has(primary, "cache=\"directsync\" error_policy=\"stop\"");
+    has(primary, "type=\"qcow2\" error_policy=\"stop\" "
+                 "rerror_policy=\"stop\" cache=\"directsync\"/>");
     has(primary, "<driver name=\"qemu\"/>"); /* the cdrom's */
     has(primary, "<memballoon model=\"none\"/>");
     has(primary, "kept &amp; safe");
@@ -309,7 +313,13 @@ static void test_check_disks(void **state)
     good_device("<disk><target dev='sda' bus='scsi'/></disk>");
     bad_device("<disk device='lun'><target dev='sda' bus='scsi'/></disk>",
                "[disk sda]", "SG_IO");
-    bad_device(DISK("", "type='qcow2'"), "[disk vda]", "convert");
+    good_device(DISK("", "type='qcow2'"));
+    good_device(DISK("", "type='qcow2' cache='directsync'"));
+    bad_device(DISK("", "type='qcow2' cache='none'"), "[disk vda]",
+               "say cache='directsync'");
+    bad_device(DISK("", "type='qcow2' cache='writethrough'"), "[disk vda]",
+               "say cache='directsync'");
+    bad_device(DISK("", "type='vmdk'"), "[disk vda]", "convert");
     bad_device(DISK("", "type='raw' cache='writeback'"), "[disk vda]",
                "cache='none'");
     bad_device(DISK("", "type='raw' cache='unsafe'"), "[disk vda]", "unsafe");
