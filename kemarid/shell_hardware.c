@@ -136,26 +136,6 @@ static bool is_scope(const char *scope)
             strlen(scope) < KMR_SCOPE_MAX);
 }
 
-static void remember(struct kmr_node_health *own,
-                     const struct kmr_health_report *report, const char *scope)
-{
-    struct kmr_said *said;
-
-    own->reports++;
-    if (own->count == KMR_SAID_MAX) {
-        memmove(&own->said[0], &own->said[1],
-                (KMR_SAID_MAX - 1) * sizeof(own->said[0]));
-        own->count--;
-    }
-    said = &own->said[own->count++];
-    memset(said, 0, sizeof(*said));
-    said->time_us = kmr_wall_us();
-    said->verdict = (uint8_t)report->verdict;
-    said->colour = (uint8_t)report->colour;
-    kmr_text_set(said->scope, sizeof(said->scope), scope);
-    kmr_text_set(said->reason, sizeof(said->reason), report->reason);
-}
-
 /* Guests of this node that it is about; a takeover of the node: all. */
 static unsigned affected(struct kmr_shell *shell,
                          const struct kmr_health_report *report,
@@ -187,7 +167,6 @@ static const char *got_report(struct kmr_shell *shell,
     struct kmr_health_report report = { .verdict = KMR_VERDICT_NOTE };
     const char *vms[KMR_VMS_MAX];
     char why[KMR_REASON_MAX * 2];
-    uint64_t mono_us;
 
     if (kmr_ipc_connection(client) != health->connection) {
         return "say hello first";
@@ -212,21 +191,26 @@ static const char *got_report(struct kmr_shell *shell,
     }
     snprintf(why, sizeof(why), "%s, %.60s: %s",
              kmr_verdict_text(report.verdict), scope, health->core.reason);
-    mono_us = kmr_mono_us();
-    remember(&health->own, &report, scope);
+    health->own.reports++;
+    kmr_shell_health_remember(shell, report.verdict, scope,
+                              health->core.reason);
     if (health->core.colour == health->told &&
         report.verdict >= KMR_VERDICT_MOVE_PAIR) {
         kmr_shell_health_event(shell, "", kmr_colour_text(health->told),
                                kmr_colour_text(health->told), why);
     }
     kmr_shell_health_look(shell);
-    qb_log(LOG_WARNING, "hardware: %s (%s, %u guests)", why,
-           kmr_colour_text(report.colour), report.vm_count);
-    if (record_us != 0 && record_us <= mono_us) {
+    qb_log(LOG_WARNING, "hardware: report %" PRIu64 ": %s (%s)", report.id, why,
+           kmr_colour_text(report.colour));
+    if (!report.node) {
+        qb_log(LOG_NOTICE, "hardware: %s: %u guests of this node use it", scope,
+               report.vm_count);
+    }
+    if (record_us != 0 && record_us <= health->decided_us) {
         qb_log(LOG_NOTICE,
                "hardware: report %" PRIu64 ": decided %" PRIu64
                " us after the kernel's record",
-               report.id, mono_us - record_us);
+               report.id, health->decided_us - record_us);
     }
     return NULL;
 }

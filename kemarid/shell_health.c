@@ -174,6 +174,27 @@ static void view(const struct kmr_vm *vm, struct kmr_health_pair *ret_pair)
     };
 }
 
+void kmr_shell_health_remember(struct kmr_shell *shell,
+                               enum kmr_verdict verdict, const char *scope,
+                               const char *reason)
+{
+    struct kmr_node_health *own = &shell->health->own;
+    struct kmr_said *said;
+
+    if (own->count == KMR_SAID_MAX) {
+        memmove(&own->said[0], &own->said[1],
+                (KMR_SAID_MAX - 1) * sizeof(own->said[0]));
+        own->count--;
+    }
+    said = &own->said[own->count++];
+    memset(said, 0, sizeof(*said));
+    said->time_us = kmr_wall_us();
+    said->verdict = (uint8_t)verdict;
+    said->colour = (uint8_t)shell->health->core.colour;
+    kmr_text_set(said->scope, sizeof(said->scope), scope);
+    kmr_text_set(said->reason, sizeof(said->reason), reason);
+}
+
 static void set_said(struct kmr_vm *vm, const char *text)
 {
     char name[KMR_ATTR_NAME_MAX];
@@ -209,7 +230,7 @@ static void act(struct kmr_shell *shell,
 {
     struct kmr_vm *vm = kmr_shell_vm(shell, decision->vm, false);
     const char *what = kmr_health_act_text(decision->act);
-    char text[KMR_REASON_MAX + 32];
+    char text[KMR_REASON_MAX + 32], scope[KMR_SCOPE_MAX];
 
     if (!vm) {
         return;
@@ -226,6 +247,12 @@ static void act(struct kmr_shell *shell,
                            what, decision->reason);
     snprintf(text, sizeof(text), "%s: %s", what, decision->reason);
     set_said(vm, text);
+    snprintf(scope, sizeof(scope), "pair:%.50s", vm->pair.vm);
+    kmr_shell_health_remember(shell,
+                              decision->act == KMR_HEALTH_ACT_TAKEOVER
+                                  ? KMR_VERDICT_TAKEOVER
+                                  : KMR_VERDICT_MOVE_PAIR,
+                              scope, text);
     if (decision->act != KMR_HEALTH_ACT_STAY) {
         order(vm, decision);
     }
@@ -277,6 +304,7 @@ void kmr_shell_health_look(struct kmr_shell *shell)
         }
         more = kmr_health_look(&health->core, pairs, shell->vm_count,
                                kmr_now_ms(), &out);
+        health->decided_us = kmr_mono_us();
         for (unsigned i = 0; i < out.count; i++) {
             act(shell, &out.list[i]);
         }

@@ -73,11 +73,11 @@ enum kmr_mced {
 };
 const char *kmr_mced_text(enum kmr_mced mced);
 
-#define KMR_SAID_MAX 8 /* reports that are shown */
+#define KMR_SAID_MAX 16 /* reports and decisions that are shown */
 #define KMR_SCOPE_MAX 64
 #define KMR_SOURCES_MAX 4096 /* with the NUL */
 
-/* One report of a kemari-mced. */
+/* One report of a kemari-mced, or what was decided then: scope pair:VM. */
 struct kmr_said {
     uint64_t time_us; /* since 1970 */
     uint8_t verdict, colour;

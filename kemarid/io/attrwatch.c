@@ -22,7 +22,9 @@ struct kmr_attrwatch {
     void (*restarted)(void *user);
     void *user;
     struct kmr_pidwatch *process;
-    bool seen; /* there was one before */
+    bool seen;     /* there was one before */
+    bool again;    /* `restarted` is told a second time */
+    unsigned soon; /* looks that are left at short intervals */
     qb_loop_timer_handle timer;
 };
 
@@ -65,7 +67,8 @@ static void died(const struct kmr_proc *proc, void *user)
     if (watch->timer) {
         qb_loop_timer_del(watch->loop, watch->timer);
     }
-    in(watch, KMR_ATTRWATCH_MS, look);
+    watch->soon = KMR_ATTRWATCH_SOON_MAX;
+    in(watch, KMR_ATTRWATCH_SOON_MS, look);
 }
 
 static void settled(void *data)
@@ -73,6 +76,10 @@ static void settled(void *data)
     struct kmr_attrwatch *watch = data;
 
     watch->timer = 0;
+    if (!watch->again) {
+        watch->again = true;
+        in(watch, KMR_ATTRWATCH_AGAIN_MS, settled);
+    }
     watch->restarted(watch->user);
 }
 
@@ -97,8 +104,10 @@ static void look(void *data)
         closedir(folder);
     }
     if (!watch->process) {
-        in(watch, KMR_ATTRWATCH_MS, look);
+        watch->soon -= watch->soon != 0;
+        in(watch, watch->soon ? KMR_ATTRWATCH_SOON_MS : KMR_ATTRWATCH_MS, look);
     } else if (watch->seen) {
+        watch->again = false;
         in(watch, KMR_ATTRWATCH_SETTLE_MS, settled);
     }
     watch->seen |= watch->process != NULL;

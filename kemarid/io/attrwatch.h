@@ -12,11 +12,18 @@
 
 #define KMR_ATTRWATCH_NAME "pacemaker-attrd" /* comm: 15 characters */
 #define KMR_ATTRWATCH_MS 2000u /* between looks for one that is not there */
-#define KMR_ATTRWATCH_SETTLE_MS 1000u /* until the new one takes values */
+/* The same, just after one has ended: without a promotion score, Pacemaker may
+ * well demote a primary. */
+#define KMR_ATTRWATCH_SOON_MS 100u
+#define KMR_ATTRWATCH_SOON_MAX 100u
+/* Until the new one takes values, and has those of its peers. */
+#define KMR_ATTRWATCH_SETTLE_MS 200u
+#define KMR_ATTRWATCH_AGAIN_MS 3000u
 
 struct kmr_attrwatch;
 
-/* `restarted`: another process than the one before is there. `name`: NULL or
+/* `restarted`: another process than the one before is there; told twice, lest
+ * it was too early. `name`: NULL or
  * another program, for tests. 0 or -errno. */
 int kmr_attrwatch_start(qb_loop_t *loop, const char *name,
                         void (*restarted)(void *user), void *user,

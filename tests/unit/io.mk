@@ -22,6 +22,19 @@ tests_unit_test_attr_SOURCES = tests/unit/test_attr.c tests/unit/loop_help.h
 tests_unit_test_attr_CFLAGS = $(io_test_cflags)
 tests_unit_test_attr_LDADD = $(io_test_libs)
 
+check_PROGRAMS += tests/unit/test_attrwatch
+tests_unit_test_attrwatch_SOURCES = tests/unit/test_attrwatch.c \
+	tests/unit/loop_help.h
+tests_unit_test_attrwatch_CFLAGS = $(io_test_cflags)
+tests_unit_test_attrwatch_LDADD = $(io_test_libs)
+TESTS += tests/unit/test_attrwatch
+
+check_PROGRAMS += tests/unit/test_uses
+tests_unit_test_uses_SOURCES = tests/unit/test_uses.c kemarid/io/uses.c
+tests_unit_test_uses_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_uses_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_uses
+
 check_PROGRAMS += tests/unit/test_child
 tests_unit_test_child_SOURCES = tests/unit/test_child.c tests/unit/loop_help.h
 tests_unit_test_child_CFLAGS = $(io_test_cflags)

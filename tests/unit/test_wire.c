@@ -108,10 +108,10 @@ static void fill(struct kmr_msg *msg, enum kmr_msg_type type)
     health.lost = 3;
     memset(health.sources, ' ', sizeof(health.sources) - 1);
     health.count = KMR_SAID_MAX;
-    health.said[7].time_us = 1795240873925488;
-    health.said[7].verdict = KMR_VERDICT_TAKEOVER;
-    health.said[7].colour = KMR_COLOUR_YELLOW;
-    strcpy(health.said[7].scope, "block:8:16");
+    health.said[KMR_SAID_MAX - 1].time_us = 1795240873925488;
+    health.said[KMR_SAID_MAX - 1].verdict = KMR_VERDICT_TAKEOVER;
+    health.said[KMR_SAID_MAX - 1].colour = KMR_COLOUR_YELLOW;
+    strcpy(health.said[KMR_SAID_MAX - 1].scope, "block:8:16");
     msg->pairs = pairs;
     memset(pairs, 0, sizeof(pairs));
     for (int i = 0; i < 2; i++) {
