@@ -48,8 +48,11 @@ static void log_record(struct kmr_monitor *monitor,
     monitor->logged++;
     kmr_hw_record_print(record, line, sizeof(line));
     qb_log(finding->class > KMR_HW_CORRECTED ? LOG_WARNING : LOG_NOTICE,
-           "%s%s%s: %s", kmr_hw_class_text(finding->class),
-           finding->why[0] ? ", " : "", finding->why, line);
+           "%s%s%s: %s (%llu us ago)", kmr_hw_class_text(finding->class),
+           finding->why[0] ? ", " : "", finding->why, line,
+           (unsigned long long)(record->time_us && record->time_us < now_us
+                                    ? now_us - record->time_us
+                                    : 0));
 }
 
 void kmr_monitor_record(struct kmr_monitor *monitor,
