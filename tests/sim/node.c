@@ -309,6 +309,10 @@ void sim_kemarid_stop(struct sim *sim, unsigned n)
     sim_say(sim, "%s kemarid ends", node->name);
     node->kemarid = false;
     node->leave_ms = 0;
+    node->run_pid = node->qemu >= 0;
+    node->run_inst = kmr_phase_has_qemu(node->pair.phase)
+                         ? sim_inst_index(sim, node->pair.instance) + 1
+                         : 0;
     /* What was being written may have made it. */
     if (node->writing && !node->full && sim_chance(sim, 50)) {
         node->disk = node->next;
@@ -390,6 +394,10 @@ static void load(struct sim *sim, unsigned n)
                                    : KMR_PHASE_IDLE;
         }
     }
+    if (inst < 0 && node->run_inst != 0) {
+        inst = node->run_inst - 1; /* the state file is lost */
+        pid = node->run_pid;
+    }
     if (inst < 0 || (!sim->insts[inst].exists && pid)) {
         return;
     }
@@ -463,6 +471,7 @@ void sim_power_off(struct sim *sim, unsigned n)
     }
     sim_kemarid_stop(sim, n);
     memset(node->later, 0, sizeof(node->later));
+    node->run_inst = 0;
     node->power = false;
     node->back_ms = node->kill_ms = 0;
     node->corosync = 0;

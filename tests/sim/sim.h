@@ -195,7 +195,9 @@ struct sim_node {
     unsigned ticks; /* in the second that began at ... */
     uint64_t ticks_since_ms;
     unsigned lives; /* of its kemarid */
-    /* /run/kemari/VM.pid, while a QEMU is there */
+    /* /run/kemari/VM.pid, while a QEMU is there, or is being started */
+    int run_inst; /* + 1, as the last kemarid left it; 0: none */
+    bool run_pid; /* and its process */
     enum kmr_want pid_want;
     bool pid_alone;
     /* the state file */
