@@ -334,7 +334,8 @@ static int32_t on_end(int32_t signal_number, void *data)
 {
     struct mced *mced = data;
 
-    qb_log(LOG_NOTICE, "signal %d: ends", signal_number);
+    qb_log(LOG_NOTICE, "signal %d: ends; %" PRIu64 " records, %" PRIu64 " lost",
+           signal_number, mced->monitor.records, mced->monitor.lost);
     qb_loop_stop(mced->loop);
     return 0;
 }

@@ -130,10 +130,16 @@ int kmr_hw_channel(const struct kmr_hw_record *record)
 {
     unsigned channel = record->number[KMR_MCE_STATUS] & 0xf;
 
-    if (is_amd(record) || code_of(record) != CODE_MEMORY || channel == 0xf) {
-        return -1; /* a bank is a channel, or it isn't said */
+    if (code_of(record) != CODE_MEMORY) {
+        return -1;
     }
-    return (int)channel;
+    if (is_amd(record)) {
+        /* InstanceId of MCA_IPID: the same bank is another one on each die */
+        uint64_t ipid = record->number[KMR_MCE_IPID];
+
+        return ipid ? (int)((ipid & UINT32_MAX) >> 20) : -1;
+    }
+    return channel == 0xf ? -1 : (int)channel;
 }
 
 /* ---- classes ---- */
@@ -272,8 +278,8 @@ void kmr_hw_decode_mce(const struct kmr_hw_record *record,
         int channel = kmr_hw_channel(record);
 
         f->kind = KMR_HW_K_CHANNEL;
-        f->key = number[KMR_MCE_SOCKETID] << 32 | number[KMR_MCE_BANK] << 8 |
-                 (uint64_t)(channel < 0 ? 0xff : channel);
+        f->key = number[KMR_MCE_SOCKETID] << 32 | number[KMR_MCE_BANK] << 16 |
+                 (uint64_t)(channel < 0 ? 0xffff : channel);
         f->has_page = has_page(record);
         /* AMD's address is the memory controller's own */
         f->page =

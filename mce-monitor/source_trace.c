@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,8 +27,8 @@ struct kmr_trace {
     const char *lacks[KMR_HW_TRACEPOINTS];
     unsigned cpus;
     int *fds;
-    bool storm; /* the descriptors are out of the loop */
-    qb_loop_timer_handle timer;
+    bool storm; /* the descriptors are out of the loop, */
+    int tick;   /* this one is in it: libqb's timers spin in their last ms */
     uint64_t window_ms;
     unsigned wakes;
 };
@@ -76,25 +77,35 @@ static void watch(struct kmr_trace *trace, bool on)
     }
 }
 
-static void on_timer(void *data)
+static void set_tick(const struct kmr_trace *trace, unsigned every_ms)
+{
+    struct itimerspec spec = { 0 };
+
+    spec.it_value.tv_nsec = spec.it_interval.tv_nsec = every_ms * 1000000L;
+    timerfd_settime(trace->tick, 0, &spec, NULL);
+}
+
+static int32_t on_tick(int32_t fd, int32_t events, void *data)
 {
     struct kmr_trace *trace = data;
     unsigned pages = 0;
+    uint64_t ticks;
 
-    trace->timer = 0;
+    (void)events;
+    if (read(fd, &ticks, sizeof(ticks)) < 0 || !trace->storm) {
+        return 0;
+    }
     for (unsigned cpu = 0; cpu < trace->cpus; cpu++) {
         if (trace->fds[cpu] >= 0) {
             pages += drain(trace, trace->fds[cpu]);
         }
     }
-    if (pages > 0) {
-        qb_loop_timer_add(trace->loop, QB_LOOP_HIGH,
-                          KMR_TRACE_STORM_MS * QB_TIME_NS_IN_MSEC, trace,
-                          on_timer, &trace->timer);
-        return;
+    if (pages == 0) {
+        trace->storm = false;
+        set_tick(trace, 0);
+        watch(trace, true);
     }
-    trace->storm = false;
-    watch(trace, true);
+    return 0;
 }
 
 static int32_t on_readable(int32_t fd, int32_t events, void *data)
@@ -108,12 +119,10 @@ static int32_t on_readable(int32_t fd, int32_t events, void *data)
         trace->window_ms = now;
         trace->wakes = 0;
     }
-    if (++trace->wakes > KMR_TRACE_WAKES && !trace->storm) {
+    if (++trace->wakes > KMR_TRACE_WAKES && !trace->storm && trace->tick >= 0) {
         trace->storm = true;
         watch(trace, false);
-        qb_loop_timer_add(trace->loop, QB_LOOP_HIGH,
-                          KMR_TRACE_STORM_MS * QB_TIME_NS_IN_MSEC, trace,
-                          on_timer, &trace->timer);
+        set_tick(trace, KMR_TRACE_STORM_MS);
     }
     return 0;
 }
@@ -232,6 +241,12 @@ int kmr_trace_start(qb_loop_t *loop, const char *instance, uint32_t ring_kib,
     trace->loop = loop;
     trace->cb = cb;
     trace->user = user;
+    trace->tick = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (trace->tick >= 0 && qb_loop_poll_add(loop, QB_LOOP_HIGH, trace->tick,
+                                             POLLIN, trace, on_tick) != 0) {
+        close(trace->tick);
+        trace->tick = -1;
+    }
     set_up(trace, instance, ring_kib);
     *ret_trace = trace;
     return 0;
@@ -242,10 +257,12 @@ void kmr_trace_stop(struct kmr_trace *trace)
     if (!trace) {
         return;
     }
-    if (trace->storm) {
-        qb_loop_timer_del(trace->loop, trace->timer);
-    } else {
+    if (!trace->storm) {
         watch(trace, false);
+    }
+    if (trace->tick >= 0) {
+        qb_loop_poll_del(trace->loop, trace->tick);
+        close(trace->tick);
     }
     for (unsigned cpu = 0; cpu < trace->cpus; cpu++) {
         if (trace->fds[cpu] >= 0) {

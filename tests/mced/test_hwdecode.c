@@ -236,7 +236,7 @@ static void sources(void **state)
         "ipid=0x9600150f00 addr=0x1000");
     kmr_hw_name(&record, &finding, name, sizeof(name));
     assert_int_equal(finding.kind, KMR_HW_K_CHANNEL);
-    assert_string_equal(name, "socket 0 bank 17");
+    assert_string_equal(name, "socket 0 bank 17 channel 1");
     assert_true(finding.has_page);
     mce("VAL", 0x11b,
         "cpu=4 bank=2 cpuvendor=2 mcgcap=0x117 "
