@@ -71,5 +71,6 @@ tests_mced_mkpages_CFLAGS = $(AM_CFLAGS) $(TRACE_CFLAGS)
 tests_mced_mkpages_LDADD = $(TRACE_LIBS)
 
 TESTS += tests/mced/replay-days
-EXTRA_DIST += tests/mced/bench tests/mced/test_sources.sh tests/mced/replay-days tests/mced/days tests/mced/formats \
+EXTRA_DIST += tests/mced/rasdaemon tests/mced/rasdaemon-compare.py \
+	tests/mced/bench tests/mced/test_sources.sh tests/mced/replay-days tests/mced/days tests/mced/formats \
 	tests/hardware/recorded
