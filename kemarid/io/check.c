@@ -245,7 +245,7 @@ static const struct {
     { "vsock", "vhost-vsock talks to this host only and bypasses QEMU: "
                "remove it" },
     { "smartcard", "a smart card's state can't be copied: remove it" },
-    { "nvram", "a writable NVRAM was not tried yet: remove it" },
+    { "nvram", "that is another architecture's: remove it" },
 };
 
 static void check_device(struct ctx *ctx, const xmlNode *node)
@@ -271,22 +271,43 @@ static void check_device(struct ctx *ctx, const xmlNode *node)
     }
 }
 
+/*
+ * UEFI: its code is read-only flash memory, its variables go to a file
+ * of each node's own, or to one that both have: a takeover writes all of it.
+ */
 static void check_firmware(struct ctx *ctx, const xmlNode *root)
 {
     const xmlNode *os = kmr_xml_child(root, "os");
     const xmlNode *loader = kmr_xml_child(os, "loader");
     const xmlNode *nvram = kmr_xml_child(os, "nvram");
+    bool flash = kmr_xml_prop_is(loader, "type", "pflash");
+    char value[VALUE_MAX];
 
-    if (nvram || kmr_xml_prop_is(os, "firmware", "efi") ||
-        (kmr_xml_prop_is(loader, "type", "pflash") &&
-         !kmr_xml_prop_is(loader, "readonly", "yes"))) {
-        say(ctx, true,
-            nvram    ? nvram
-            : loader ? loader
-                     : os,
-            "os",
-            "UEFI's variable store (pflash) was not tried through libvirt yet: "
-            "use BIOS, or a read-only stateless loader");
+    if (flash && !kmr_xml_prop_is(loader, "readonly", "yes")) {
+        say(ctx, true, loader, "os",
+            "a loader in flash memory that can be written to was not tried: "
+            "say readonly='yes', and <nvram> for the variables");
+    }
+    if (kmr_xml_prop_is(loader, "secure", "yes")) {
+        say(ctx, true, loader, "os",
+            "secure='yes' (system management mode) was not tried: remove it");
+    }
+    if (!nvram) {
+        return;
+    }
+    if (kmr_xml_prop(nvram, "type", value, sizeof(value)) &&
+        strcmp(value, "file") != 0) {
+        say(ctx, true, nvram, "os",
+            "<nvram type='%s'> was not tried: use a file, of each node's own "
+            "or shared",
+            value);
+    }
+    if (kmr_xml_prop(nvram, "format", value, sizeof(value)) &&
+        strcmp(value, "raw") != 0) {
+        say(ctx, true, nvram, "os",
+            "the variables of UEFI are protected in raw files only, not in %s: "
+            "remove format=",
+            value);
     }
 }
 

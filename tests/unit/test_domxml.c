@@ -444,15 +444,43 @@ static void test_check_others(void **state)
     assert_int_equal(check(HEAD "<maxMemory>9</maxMemory><devices/>"
                                 "</domain>"),
                      1);
-    assert_int_equal(check(HEAD "<os firmware='efi'/><devices/></domain>"), 1);
-    assert_int_equal(check(HEAD "<os><loader type='pflash'>x</loader>"
-                                "<nvram>y</nvram></os><devices/></domain>"),
-                     1);
     assert_int_equal(check(HEAD "</domain>"), 1);
     assert_int_equal(check("<domain type='qemu'><name>a</name>"
                            "<memory>1</memory><devices/></domain>"),
                      1);
     has(findings, "[features]");
+}
+
+#define UEFI(loader, nvram) \
+    HEAD "<os><loader " loader ">x</loader>" nvram "</os><devices/></domain>"
+
+static void test_check_firmware(void **state)
+{
+    (void)state;
+    assert_int_equal(check(HEAD "<os firmware='efi'/><devices/></domain>"), 0);
+    assert_int_equal(check(UEFI("type='rom'", "")), 0);
+    assert_int_equal(check(UEFI("readonly='yes' type='pflash'", "")), 0);
+    assert_int_equal(check(UEFI("readonly='yes' type='pflash'",
+                                "<nvram template='t'>y</nvram>")),
+                     0);
+    assert_int_equal(check(UEFI("readonly='yes' type='pflash'",
+                                "<nvram type='file' format='raw'>"
+                                "<source file='y'/></nvram>")),
+                     0);
+    assert_int_equal(check(UEFI("type='pflash'", "<nvram>y</nvram>")), 1);
+    has(findings, "[os] a loader in flash memory that can be written to");
+    assert_int_equal(check(UEFI("readonly='yes' secure='yes' type='pflash'",
+                                "<nvram>y</nvram>")),
+                     1);
+    has(findings, "[os] secure='yes'");
+    assert_int_equal(check(UEFI("readonly='yes' type='pflash'",
+                                "<nvram type='network'><source/></nvram>")),
+                     1);
+    has(findings, "[os] <nvram type='network'>");
+    assert_int_equal(check(UEFI("readonly='yes' type='pflash'",
+                                "<nvram format='qcow2'>y</nvram>")),
+                     1);
+    has(findings, "[os] the variables of UEFI are protected in raw files only");
 }
 
 /* ---- the emulator ---- */
@@ -542,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_check_disks),
         cmocka_unit_test(test_check_network),
         cmocka_unit_test(test_check_others),
+        cmocka_unit_test(test_check_firmware),
         cmocka_unit_test(test_check_file),
     };
 
