@@ -41,7 +41,6 @@ struct mced {
     const char *edac_lacks;
     int link_err;
     struct kmr_report *report;
-    bool recorded; /* the recording was played */
     qb_loop_timer_handle timer, hello;
     uint64_t timer_us; /* when it is due */
     uint64_t lost_said;
@@ -308,6 +307,15 @@ static int start_sources(struct mced *mced)
     return 0;
 }
 
+/* As of now: what it was then has no meaning to this machine's clock. */
+static void on_recorded(const struct kmr_hw_record *record, void *user)
+{
+    struct kmr_hw_record now = *record;
+
+    now.time_us = now_us();
+    on_record(&now, user);
+}
+
 static int32_t on_play(int32_t signal_number, void *data)
 {
     struct mced *mced = data;
@@ -316,8 +324,7 @@ static int32_t on_play(int32_t signal_number, void *data)
 
     (void)signal_number;
     if (mced->options->source) {
-        mced->recorded = true;
-        if (kmr_replay(mced->options->source, NULL, on_record, mced, &stats,
+        if (kmr_replay(mced->options->source, NULL, on_recorded, mced, &stats,
                        error, sizeof(error)) != 0) {
             qb_log(LOG_ERR, "%s", error);
         } else {
