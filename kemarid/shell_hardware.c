@@ -64,7 +64,10 @@ static const char *read_sources(struct kmr_node_health *own, const char *text,
         } else if (strcmp(name, "why") == 0) {
             kmr_text_set(ret_why, KMR_REASON_MAX, state ? state : "");
         } else if (state) {
-            good += strcmp(state, "ok") == 0;
+            /* a cable says nothing about the machine */
+            good +=
+                strcmp(name, "link") != 0 &&
+                (strcmp(state, "ok") == 0 || strcmp(state, "recorded") == 0);
             json_object_set(sources, name, value);
         }
     }
@@ -190,24 +193,26 @@ static const char *got_report(struct kmr_shell *shell,
         return NULL;
     }
     snprintf(why, sizeof(why), "%s, %.60s: %s",
-             kmr_verdict_text(report.verdict), scope, health->core.reason);
+             kmr_verdict_text(report.verdict), scope, report.reason);
     health->own.reports++;
-    kmr_shell_health_remember(shell, report.verdict, scope,
-                              health->core.reason);
+    kmr_shell_health_remember(shell, report.verdict, scope, report.reason);
     if (health->core.colour == health->told &&
         report.verdict >= KMR_VERDICT_MOVE_PAIR) {
         kmr_shell_health_event(shell, "", kmr_colour_text(health->told),
                                kmr_colour_text(health->told), why);
     }
     kmr_shell_health_look(shell);
-    qb_log(LOG_WARNING, "hardware: report %" PRIu64 ": %s (%s)", report.id, why,
+    qb_log(report.verdict >= KMR_VERDICT_MOVE_PAIR ? LOG_WARNING
+           : report.verdict == KMR_VERDICT_DEGRADE ? LOG_NOTICE
+                                                   : LOG_INFO,
+           "hardware: report %" PRIu64 ": %s (%s)", report.id, why,
            kmr_colour_text(report.colour));
     if (!report.node) {
         qb_log(LOG_NOTICE, "hardware: %s: %u guests of this node use it", scope,
                report.vm_count);
     }
     if (record_us != 0 && record_us <= health->decided_us) {
-        qb_log(LOG_NOTICE,
+        qb_log(LOG_INFO,
                "hardware: report %" PRIu64 ": decided %" PRIu64
                " us after the kernel's record",
                report.id, health->decided_us - record_us);

@@ -109,11 +109,9 @@ void kmr_shell_health_publish(struct kmr_shell *shell)
     kmr_shell_health_event(shell, "", kmr_colour_text(health->told),
                            kmr_colour_text(colour), why);
     health->told = colour;
-    /* Never removed: what is not known any more is not well. */
-    if (colour != KMR_COLOUR_NONE) {
-        kmr_shell_attr(shell, "#health-kemari", kmr_colour_text(colour));
-        kmr_shell_attr(shell, "kemari-health", own->reason);
-    }
+    kmr_shell_attr(shell, "#health-kemari",
+                   colour == KMR_COLOUR_NONE ? NULL : kmr_colour_text(colour));
+    kmr_shell_attr(shell, "kemari-health", own->reason);
     tell_all(shell, shell->config.node_name, colour);
 }
 
@@ -181,7 +179,10 @@ void kmr_shell_health_remember(struct kmr_shell *shell,
     struct kmr_node_health *own = &shell->health->own;
     struct kmr_said *said;
 
-    if (own->count == KMR_SAID_MAX) {
+    if (verdict == KMR_VERDICT_NOTE && own->count != 0 &&
+        own->said[own->count - 1].verdict == KMR_VERDICT_NOTE) {
+        own->count--; /* many of these push out nothing of weight */
+    } else if (own->count == KMR_SAID_MAX) {
         memmove(&own->said[0], &own->said[1],
                 (KMR_SAID_MAX - 1) * sizeof(own->said[0]));
         own->count--;

@@ -54,15 +54,22 @@ static struct kmr_health_vm *find(struct kmr_health *health, const char *vm)
 /* ---- what kemari-mced says ---- */
 
 static void set_colour(struct kmr_health *health, enum kmr_colour colour,
-                       const char *reason)
+                       enum kmr_verdict verdict, const char *reason)
 {
     health->better_ms = 0;
+    /* not the last little thing, but why it is so bad */
+    if (colour != health->colour || verdict >= health->verdict) {
+        kmr_text_set(health->reason, sizeof(health->reason), reason);
+        health->verdict = verdict;
+    }
     health->colour = colour;
-    kmr_text_set(health->reason, sizeof(health->reason), reason);
     if (colour == KMR_COLOUR_GREEN) {
         health->leave = false;
         for (unsigned i = 0; i < KMR_HEALTH_VMS_MAX; i++) {
             health->vms[i].move = health->vms[i].takeover = false;
+        }
+        if (health->blind) {
+            health->colour = KMR_COLOUR_NONE; /* what it knows of is well */
         }
     }
 }
@@ -76,20 +83,24 @@ void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
         health->last_id = 0;
     }
     health->there = true;
+    health->blind = colour == KMR_COLOUR_NONE;
     if (colour == KMR_COLOUR_NONE) {
         /* it has no source that could tell: not a green */
         if (!health->heard) {
-            set_colour(health, colour, "kemari-mced has no sources");
+            set_colour(health, colour, KMR_VERDICT_NOTE,
+                       "kemari-mced has no sources");
         }
     } else if (!health->heard || health->colour == KMR_COLOUR_NONE) {
-        set_colour(health, colour, why[0] ? why : "as kemari-mced found it");
+        set_colour(health, colour, KMR_VERDICT_NOTE,
+                   why[0] ? why : "as kemari-mced found it");
     } else if (better && (new_run || health->better_ms != 0)) {
         health->better = colour;
         if (health->better_ms == 0) {
             health->better_ms = now_ms + KMR_HEALTH_QUIET_MS;
         }
     } else if (colour != health->colour) {
-        set_colour(health, colour, why[0] ? why : "kemari-mced said so");
+        set_colour(health, colour, KMR_VERDICT_NOTE,
+                   why[0] ? why : "kemari-mced said so");
     }
     health->heard = true;
 }
@@ -129,7 +140,7 @@ bool kmr_health_report(struct kmr_health *health,
         health->last_id = report->id;
     }
     health->heard = true;
-    set_colour(health, report->colour, report->reason);
+    set_colour(health, report->colour, verdict, report->reason);
     if (verdict == KMR_VERDICT_MOVE_NODE ||
         (verdict == KMR_VERDICT_MOVE_PAIR && report->node)) {
         health->leave = true;
@@ -381,7 +392,7 @@ bool kmr_health_look(struct kmr_health *health,
 {
     out->count = 0;
     if (health->better_ms != 0 && now_ms >= health->better_ms) {
-        set_colour(health, health->better,
+        set_colour(health, health->better, KMR_VERDICT_NOTE,
                    "quiet since kemari-mced was restarted");
     }
     /* one decision per pair and round at most: `room` is all it takes */

@@ -104,9 +104,11 @@ struct kmr_health {
     struct kmr_move_limits limits;
     enum kmr_colour colour;
     char reason[KMR_REASON_MAX]; /* of the colour */
+    enum kmr_verdict verdict;    /* that this reason came with */
     bool leave;                  /* every guest has to go, a report said */
     bool heard, there;           /* a kemari-mced was heard; is connected now */
-    uint64_t last_id;            /* of its reports */
+    bool blind;       /* it has nothing that could tell: never green */
+    uint64_t last_id; /* of its reports */
     enum kmr_colour better;
     uint64_t better_ms; /* `better` is believed then; 0: nothing waits */
     struct kmr_health_vm vms[KMR_HEALTH_VMS_MAX];
@@ -161,8 +163,8 @@ struct kmr_health_out {
 
 void kmr_health_init(struct kmr_health *health, const char *node);
 
-/* kemari-mced is there; `new_run`: not the one that was there last. `why`: of
- * the colour, may be empty. */
+/* kemari-mced is there; `new_run`: not the one that was there last. `colour`
+ * NONE: it has no source. `why`: of the colour, may be empty. */
 void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
                       const char *why, bool new_run, uint64_t now_ms);
 void kmr_health_gone(struct kmr_health *health);

@@ -314,6 +314,34 @@ static void not_back(void **state)
     expect("vm1:handover");
 }
 
+/* The colour's reason is that of the worst that was said. */
+static void reasons(void **state)
+{
+    struct kmr_health_report given = {
+        .verdict = KMR_VERDICT_MOVE_NODE,
+        .colour = KMR_COLOUR_RED,
+        .reason = "a DIMM",
+        .node = true,
+    };
+
+    (void)state;
+    begin();
+    kmr_health_report(&health, &given);
+    given.verdict = KMR_VERDICT_NOTE;
+    given.reason = "a disk";
+    kmr_health_report(&health, &given);
+    assert_string_equal(health.reason, "a DIMM");
+    given.verdict = KMR_VERDICT_TAKEOVER;
+    given.reason = "memory";
+    kmr_health_report(&health, &given);
+    assert_string_equal(health.reason, "memory");
+    given.verdict = KMR_VERDICT_NOTE;
+    given.colour = KMR_COLOUR_YELLOW;
+    given.reason = "quieter";
+    kmr_health_report(&health, &given);
+    assert_string_equal(health.reason, "quieter");
+}
+
 static void duplicates(void **state)
 {
     (void)state;
@@ -344,6 +372,15 @@ static void never_a_silent_green(void **state)
     assert_int_equal(health.colour, KMR_COLOUR_NONE);
     kmr_health_hello(&health, KMR_COLOUR_GREEN, "", true, 1000);
     assert_int_equal(health.colour, KMR_COLOUR_GREEN);
+    /* one that sees the links only knows when they are bad */
+    kmr_health_init(&health, "node1");
+    kmr_health_hello(&health, KMR_COLOUR_NONE, "", true, 1000);
+    next_id = 1;
+    report(KMR_VERDICT_MOVE_PAIR, KMR_COLOUR_YELLOW, "vm0");
+    assert_int_equal(health.colour, KMR_COLOUR_YELLOW);
+    report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL);
+    assert_int_equal(health.colour, KMR_COLOUR_NONE);
+    expect("");
     begin();
     report(KMR_VERDICT_DEGRADE, KMR_COLOUR_RED, NULL);
     kmr_health_gone(&health);
@@ -436,6 +473,7 @@ int main(void)
         cmocka_unit_test(fails),
         cmocka_unit_test(rate),
         cmocka_unit_test(not_back),
+        cmocka_unit_test(reasons),
         cmocka_unit_test(duplicates),
         cmocka_unit_test(never_a_silent_green),
         cmocka_unit_test(memory_failure),
