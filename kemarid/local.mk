@@ -20,6 +20,7 @@ kemari_core_sources = \
 	kemarid/core/standby.c \
 	kemarid/core/step.c \
 	kemarid/core/text.c kemarid/core/text.h \
+	kemarid/core/trouble.c kemarid/core/trouble.h \
 	kemarid/core/wire.c kemarid/core/wire.h
 
 kemari_cluster_sources = \
@@ -41,6 +42,7 @@ kemarid_kemarid_SOURCES = \
 	kemarid/shell_engine.c \
 	kemarid/shell_fence.c kemarid/shell_fence.h \
 	kemarid/shell_fenced.c \
+	kemarid/shell_guest.c \
 	kemarid/shell_hardware.c \
 	kemarid/shell_health.c kemarid/shell_health.h \
 	kemarid/shell_input.c \

@@ -65,6 +65,7 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
     strcpy(vm->pid_text, "?"); /* what an earlier kemarid wrote */
     kmr_pair_init(&vm->pair, name, shell->config.node_name, shell->boot);
     vm->pair.limits = shell->config.limits;
+    vm->pair.policy = shell->config.policy;
     vm->pair.quorate = shell->quorate;
     vm->pair.synced = shell->synced;
     vm->pair.agreed.nodes = shell->listed;
@@ -152,7 +153,9 @@ static void publish(void *data)
                  "overload: the guest is held back, it dirties memory faster "
                  "than the link carries it");
     } else {
-        set_attr(vm, "reason", pair->reason[0] ? pair->reason : NULL);
+        const char *reason = kmr_pair_reason(pair);
+
+        set_attr(vm, "reason", reason[0] ? reason : NULL);
     }
 }
 
@@ -374,6 +377,7 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     struct kmr_effects *effects = malloc(sizeof(*effects));
     enum kmr_phase phase = vm->pair.phase;
     enum kmr_want want = vm->pair.want;
+    enum kmr_run run = vm->pair.trouble.run;
     uint64_t generation = vm->pair.agreed.record.generation;
     uint64_t begun_us = kmr_mono_us();
 
@@ -391,7 +395,8 @@ void kmr_shell_step(struct kmr_vm *vm, struct kmr_event *event)
     free(effects);
     kmr_state_write(vm);
     set_tick(vm);
-    if (vm->pair.phase != phase || vm->pair.want != want) {
+    if (vm->pair.phase != phase || vm->pair.want != want ||
+        vm->pair.trouble.run != run) {
         kmr_shell_status_soon(vm->shell);
     }
     kmr_shell_publish(vm, vm->pair.phase != phase);

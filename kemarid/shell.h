@@ -12,6 +12,7 @@
  *   shell_engine.c    orders to its engine
  *   shell_devices.c   which devices a QEMU has, before it is protected
  *   shell_cluster.c   messages, membership, fencing
+ *   shell_guest.c     its guest: whether it runs, and why not
  *   shell_fence.c     another node is fenced, by its own kemarid
  *   shell_fenced.c    this node is fenced
  *   shell_hardware.c  what kemari-mced says of it
@@ -105,6 +106,11 @@ struct kmr_vm {
     unsigned creates; /* tries */
     uint64_t create_since_ms;
     char death[KMR_REASON_MAX];
+    /* its guest */
+    bool asking, ask_again; /* how it is */
+    bool crashed;           /* so libvirt thinks */
+    char disk[64];          /* that had an error last, as libvirt calls it */
+    char dump[512];         /* the file that its memory goes to */
     /* of an invitation */
     char *xml;
     size_t xml_len;
@@ -224,10 +230,23 @@ void kmr_state_written(const char *name, uint64_t ticket, int err, void *user);
 void kmr_state_free(struct kmr_vm *vm);
 
 /* ---- shell_engine.c ---- */
+void kmr_vm_powered_off(struct kmr_vm *vm);
 void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_invite(struct kmr_vm *vm, const struct kmr_effect *effect);
 void kmr_vm_poll(void *data);
 bool kmr_vm_is_ours(const struct kmr_vm *vm, const char *instance);
+/* ---- shell_guest.c ---- */
+/* Whether the guest runs, and why not; to be asked after any event. */
+void kmr_vm_ask_guest(struct kmr_vm *vm);
+void kmr_guest_event(struct kmr_vm *vm, const struct kmr_virt_event *event);
+/* The command of an order that is about the guest; 0 or -errno. */
+int kmr_guest_order(struct kmr_vm *vm, const struct kmr_effect *effect,
+                    char *ret_text, size_t size);
+/* That order was answered. */
+void kmr_guest_ordered(struct kmr_vm *vm, enum kmr_order order);
+int kmr_guest_dump(struct kmr_vm *vm);
+void kmr_guest_forget(struct kmr_vm *vm);
+
 void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now);
 /* What `kmr_vm_invite` is for, when the devices are accepted. */
 void kmr_vm_invite_now(struct kmr_vm *vm);

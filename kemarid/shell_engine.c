@@ -45,6 +45,9 @@ void kmr_vm_tell_engine(struct kmr_vm *vm, const struct kmr_qmp_status *now)
     kmr_text_set(event.reason, sizeof(event.reason), now->reason);
     kmr_shell_step(vm, &event);
     kmr_input_engine(vm, event.engine);
+    if (event.engine == KMR_ENGINE_RUNNING) {
+        kmr_vm_ask_guest(vm); /* what was taken over may have been stopped */
+    }
 }
 
 static void on_queried(const struct kmr_virt_reply *reply, void *user)
@@ -87,6 +90,7 @@ static void on_sequence(const struct kmr_virt_reply *reply, void *user)
         return;
     }
     sequence->busy = false;
+    kmr_guest_ordered(vm, sequence->order);
     if (reply->err == -EREMOTEIO && strstr(reply->error, "CommandNotFound")) {
         snprintf(text, sizeof(text), "%.200s is not the patched emulator",
                  vm->shell->emulator[0] ? vm->shell->emulator
@@ -256,6 +260,18 @@ void kmr_vm_order(struct kmr_vm *vm, const struct kmr_effect *effect)
         err = kmr_qmp_handover(effect->id, effect->generation,
                                sequence->text[0], KMR_QMP_COMMAND_MAX);
         break;
+    case KMR_ORDER_RETRY:
+    case KMR_ORDER_REPORT:
+    case KMR_ORDER_RESTART:
+        err =
+            kmr_guest_order(vm, effect, sequence->text[0], KMR_QMP_COMMAND_MAX);
+        break;
+    case KMR_ORDER_DUMP:
+        err = kmr_guest_dump(vm);
+        if (!err) {
+            return;
+        }
+        break;
     case KMR_ORDER_SHUTDOWN:
         err = kmr_vm_give(vm, KMR_VIRT_OP_SHUTDOWN, NULL, false, KMR_ORDER_MS,
                           on_shutdown);
@@ -378,6 +394,7 @@ void kmr_vm_poll(void *data)
     }
     kmr_qmp_simple("query-kemari", text, sizeof(text));
     kmr_vm_give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS, on_poll);
+    kmr_vm_ask_guest(vm);
     if (syncing) {
         kmr_qmp_simple("query-migrate", text, sizeof(text));
         kmr_vm_give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS,

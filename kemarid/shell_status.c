@@ -30,7 +30,7 @@ void kmr_vm_fill_status(struct kmr_vm *vm, struct kmr_pair_status *ret)
     if (kmr_phase_has_qemu(pair->phase)) {
         kmr_text_set(ret->instance, sizeof(ret->instance), pair->instance);
     }
-    kmr_text_set(ret->reason, sizeof(ret->reason), pair->reason);
+    kmr_text_set(ret->reason, sizeof(ret->reason), kmr_pair_reason(pair));
     ret->record = pair->agreed.record;
     if (!pair->leaving) {
         kmr_text_set(ret->voter, sizeof(ret->voter), kmr_state_id(vm));

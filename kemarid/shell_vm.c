@@ -77,6 +77,7 @@ void kmr_vm_forget(struct kmr_vm *vm)
     vm->death[0] = '\0';
     vm->progress = 0;
     memset(&vm->engine, 0, sizeof(vm->engine));
+    kmr_guest_forget(vm);
     if (vm->poll) {
         qb_loop_timer_del(vm->shell->loop, vm->poll);
         vm->poll = 0;
@@ -372,7 +373,7 @@ void kmr_shell_virt_connected(bool up, const char *reason, void *user)
     }
 }
 
-static void powered_off(struct kmr_vm *vm)
+void kmr_vm_powered_off(struct kmr_vm *vm)
 {
     struct kmr_event event = { .type = KMR_EVENT_POWEROFF };
 
@@ -439,22 +440,19 @@ void kmr_shell_virt_event(const struct kmr_virt_event *event, void *user)
         break;
     case KMR_VIRT_EV_SHUTDOWN:
         if (event->by_guest && !vm->killing) {
-            powered_off(vm);
+            kmr_vm_powered_off(vm);
         }
-        break;
-    case KMR_VIRT_EV_IO_ERROR:
-        qb_log(LOG_ERR, "pair %s: I/O error on %s%s", vm->pair.vm, event->text,
-               event->io_stopped ? ", the guest stopped" : "");
         break;
     case KMR_VIRT_EV_MEMORY_FAILURE:
         kmr_shell_health_memory(vm, event);
         break;
+    case KMR_VIRT_EV_IO_ERROR:
     case KMR_VIRT_EV_CRASHED:
-        qb_log(LOG_ERR, "pair %s: the guest panicked", vm->pair.vm);
-        break;
-    case KMR_VIRT_EV_STARTED:
     case KMR_VIRT_EV_RESUMED:
     case KMR_VIRT_EV_SUSPENDED:
+        kmr_guest_event(vm, event);
+        break;
+    case KMR_VIRT_EV_STARTED:
     case KMR_VIRT_EV_STOPPED:
     case KMR_VIRT_EV_REBOOT:
         qb_log(LOG_DEBUG, "pair %s: libvirt: %s", vm->pair.vm,

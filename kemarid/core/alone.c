@@ -123,7 +123,8 @@ void kmr_alone_consider_solo(struct kmr_step *step)
     }
     if (!peer || !peer->present) {
         kmr_alone_migration_failed(step, "the target left the group");
-    } else if (pair->quorate && pair->synced && pair->claim == KMR_CLAIM_NONE) {
+    } else if (pair->quorate && pair->synced && pair->claim == KMR_CLAIM_NONE &&
+               pair->order == KMR_ORDER_NONE) {
         kmr_owner_invite(step, peer);
     }
 }
@@ -143,7 +144,7 @@ bool kmr_alone_consider_standby(struct kmr_step *step)
         return false;
     }
     if (pair->moving_to[0] != '\0') {
-        if (pair->claim == KMR_CLAIM_NONE) {
+        if (pair->claim == KMR_CLAIM_NONE && pair->order == KMR_ORDER_NONE) {
             kmr_owner_hand_over(step, "migrated by Pacemaker");
             if (pair->phase == KMR_PHASE_PROTECTED) {
                 kmr_alone_migration_failed(step, "it can't be handed over");

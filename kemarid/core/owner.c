@@ -101,7 +101,7 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
     struct kmr_pair *pair = step->pair;
     enum kmr_gate gate = kmr_claim_gate(pair, KMR_CLAIM_SOLO);
 
-    if (pair->claim != KMR_CLAIM_NONE) {
+    if (pair->claim != KMR_CLAIM_NONE || pair->order != KMR_ORDER_NONE) {
         /* Frozen is said of a generation: let that be the last one. */
         pair->handover_wanted = true;
         return;
@@ -179,7 +179,7 @@ static void consider_solo(struct kmr_step *step)
         return;
     }
     if (pair->retry_ms != 0 || !pair->quorate || !pair->synced ||
-        pair->claim != KMR_CLAIM_NONE) {
+        pair->claim != KMR_CLAIM_NONE || pair->order != KMR_ORDER_NONE) {
         return;
     }
     best = kmr_place_best(pair, now_ms, KMR_COLOUR_COUNT);
@@ -256,7 +256,8 @@ static void consider_protected(struct kmr_step *step)
     } else if (kmr_alone_consider_standby(step)) {
         return;
     } else if ((pair->handover_wanted || pair->demoted) &&
-               pair->retry_ms == 0 && pair->claim == KMR_CLAIM_NONE) {
+               pair->retry_ms == 0 && pair->claim == KMR_CLAIM_NONE &&
+               pair->order == KMR_ORDER_NONE) {
         kmr_owner_hand_over(step, "demoted by Pacemaker");
     } else if (!kmr_place_replace(step)) {
         consider_voters(step);
@@ -348,6 +349,7 @@ void kmr_owner_consider(struct kmr_step *step)
         kmr_step_kill(step, "this instance was declared dead");
         return;
     }
+    kmr_trouble_consider(step);
     switch (pair->phase) {
     case KMR_PHASE_SOLO:
         consider_solo(step);

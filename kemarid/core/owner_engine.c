@@ -132,6 +132,12 @@ void kmr_owner_done(struct kmr_step *step)
                            kmr_step_order_generation(step));
         }
         break;
+    case KMR_ORDER_RETRY:
+    case KMR_ORDER_REPORT:
+    case KMR_ORDER_RESTART:
+    case KMR_ORDER_DUMP:
+        kmr_trouble_done(step);
+        break;
     case KMR_ORDER_NONE:
     case KMR_ORDER_CREATE_STANDBY:
     case KMR_ORDER_PREPARE:

@@ -14,6 +14,7 @@ void kmr_pair_init(struct kmr_pair *pair, const char *vm, const char *node,
     kmr_text_set(pair->node, sizeof(pair->node), node);
     pair->boot = boot;
     pair->limits = kmr_limits_default();
+    pair->policy = kmr_guest_policy_default();
     kmr_consensus_init(&pair->agreed, node);
 }
 
@@ -23,6 +24,11 @@ bool kmr_pair_owns(const struct kmr_pair *pair)
            pair->phase != KMR_PHASE_HANDED_OVER &&
            kmr_inst_is(&pair->agreed.record.owner, pair->instance) &&
            !pair->agreed.record.owner.dead;
+}
+
+const char *kmr_pair_reason(const struct kmr_pair *pair)
+{
+    return pair->trouble_text[0] != '\0' ? pair->trouble_text : pair->reason;
 }
 
 bool kmr_pair_demote_waits(const struct kmr_pair *pair)
@@ -80,6 +86,7 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair)
     earliest(&when, pair->announce_ms);
     earliest(&when, pair->failure_ms);
     earliest(&when, kmr_consensus_deadline(&pair->agreed));
+    earliest(&when, kmr_trouble_deadline(pair));
     if (pair->phase == KMR_PHASE_SOLO || pair->phase == KMR_PHASE_IN_STEP ||
         pair->phase == KMR_PHASE_PROTECTED ||
         pair->phase == KMR_PHASE_HOLDING) {
@@ -123,6 +130,7 @@ static void reaped(struct kmr_step *step)
     pair->demoted = false;
     pair->takeover_asked = false;
     kmr_alone_migration_failed(step, reason);
+    kmr_trouble_reset(pair);
     pair->order = KMR_ORDER_NONE;
     if (pair->claim != KMR_CLAIM_DOWN) {
         pair->claim = KMR_CLAIM_NONE;
@@ -369,6 +377,9 @@ static void act(struct kmr_step *step)
         if (kmr_pair_owns(pair)) {
             kmr_owner_down(step, "the guest powered off");
         }
+        break;
+    case KMR_EVENT_GUEST:
+        kmr_trouble_heard(step);
         break;
     case KMR_EVENT_REAPED:
         reaped(step);

@@ -15,6 +15,7 @@
 #include "core/consensus.h"
 #include "core/limits.h"
 #include "core/record.h"
+#include "core/trouble.h"
 
 #define KMR_PEERS_MAX 32   /* nodes of a cluster */
 #define KMR_EFFECTS_MAX 24 /* of one step */
@@ -149,6 +150,10 @@ enum kmr_engine_role {
     X(TAKEOVER, "take over")                        \
     X(HANDOVER, "hand over")                        \
     X(SHUTDOWN, "shut the guest down")              \
+    X(RETRY, "try the failed requests again")       \
+    X(REPORT, "let the guest have its I/O errors")  \
+    X(RESTART, "restart the guest")                 \
+    X(DUMP, "dump the guest's memory")              \
     X(QUERY, "ask the engine")
 enum kmr_order {
 #define X(name, text) KMR_ORDER_##name,
@@ -187,6 +192,7 @@ const char *kmr_order_text(enum kmr_order order);
     X(DONE, "done")         /* order `order`/`tag` ended; `flag`: well */    \
     X(ENGINE, "engine")     /* the engine's state, by event or query */      \
     X(POWEROFF, "poweroff") /* the guest powered itself off */               \
+    X(GUEST, "guest")       /* whether the guest runs: `run`, `reason` */    \
     X(REAPED, "reaped")     /* our QEMU is dead */
 
 enum kmr_event_type {
@@ -231,7 +237,8 @@ struct kmr_event {
     enum kmr_engine_role role;
     uint64_t checkpoint;
     char reason[KMR_REASON_MAX];
-    bool overloaded; /* it is to go on without its standby */
+    bool overloaded;  /* it is to go on without its standby */
+    enum kmr_run run; /* GUEST; `reason`: on which disk, or "" */
 };
 
 #define KMR_EFFECTS(X)                                                       \
@@ -347,7 +354,12 @@ struct kmr_pair {
     unsigned replaced;      /* so often, in a row */
     uint64_t replace_ms;    /* not before: the next time; 0: at once */
 
+    struct kmr_trouble trouble; /* with the guest of our QEMU */
+    char trouble_text[KMR_REASON_MAX];
+    uint64_t io_moved_ms; /* it was handed over for its disk; 0: never */
+
     struct kmr_limits limits;
+    struct kmr_guest_policy policy;
     struct kmr_peer peers[KMR_PEERS_MAX];
 };
 
@@ -363,6 +375,9 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair);
 
 /* The owner's QEMU is this node's and (as far as we know) runs. */
 bool kmr_pair_owns(const struct kmr_pair *pair);
+
+/* Why it is as it is: what stopped the guest, or the last move's reason. */
+const char *kmr_pair_reason(const struct kmr_pair *pair);
 
 /* A demote in favour of another node waits until the pair is protected. */
 bool kmr_pair_demote_waits(const struct kmr_pair *pair);

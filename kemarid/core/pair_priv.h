@@ -78,6 +78,13 @@ void kmr_alone_consider_solo(struct kmr_step *step);
 /* A standby that no migration wants. True: it was, or is being, dropped. */
 bool kmr_alone_consider_standby(struct kmr_step *step);
 
+/* ---- trouble.c: a guest that stopped without being asked to ---- */
+void kmr_trouble_reset(struct kmr_pair *pair);
+void kmr_trouble_heard(struct kmr_step *step); /* GUEST */
+void kmr_trouble_done(struct kmr_step *step);
+void kmr_trouble_consider(struct kmr_step *step);
+uint64_t kmr_trouble_deadline(const struct kmr_pair *pair);
+
 /* Facts have changed: is there anything to do? */
 void kmr_owner_consider(struct kmr_step *step);
 void kmr_standby_consider(struct kmr_step *step);

@@ -38,6 +38,7 @@ void kmr_config_init(struct kmr_config *config)
     config->limits = kmr_limits_default();
     kmr_health_limits_init(&config->health);
     config->moves = kmr_move_limits_default();
+    config->policy = kmr_guest_policy_default();
 }
 
 static char *trim(char *text)
@@ -188,6 +189,68 @@ static int set_policy(const char **ret_policy, const char *value)
     return 0;
 }
 
+static const char *const remedy_names[] = {
+#define X(name, text) text,
+    KMR_REMEDIES(X)
+#undef X
+};
+#define REMEDY_COUNT (sizeof(remedy_names) / sizeof(remedy_names[0]))
+
+struct remedy {
+    const char *name;
+    size_t offset;
+    unsigned allowed; /* bits */
+};
+
+static const struct remedy *find_remedy(const char *section, const char *key)
+{
+#define BIT(name) (1u << KMR_REMEDY_##name)
+    static const struct remedy remedies[] = {
+        { "io_error.policy", offsetof(struct kmr_guest_policy, io_error),
+          BIT(HOLD) | BIT(REPORT) | BIT(STOP) },
+        { "guest.panic", offsetof(struct kmr_guest_policy, panic),
+          BIT(RESTART) | BIT(STOP) | BIT(HOLD) },
+        { "guest.watchdog", offsetof(struct kmr_guest_policy, watchdog),
+          BIT(RESTART) | BIT(STOP) | BIT(HOLD) },
+        { "guest.internal_error",
+          offsetof(struct kmr_guest_policy, internal_error),
+          BIT(TAKEOVER) | BIT(RESTART) | BIT(STOP) | BIT(HOLD) },
+    };
+#undef BIT
+    char name[128];
+
+    snprintf(name, sizeof(name), "%s.%s", section, key);
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (strcmp(name, remedies[i].name) == 0) {
+            return &remedies[i];
+        }
+    }
+    return NULL;
+}
+
+static int set_remedy(struct kmr_guest_policy *policy,
+                      const struct remedy *remedy, const char *value)
+{
+    for (unsigned i = 0; i < REMEDY_COUNT; i++) {
+        if ((remedy->allowed >> i & 1) != 0 &&
+            strcmp(remedy_names[i], value) == 0) {
+            *(enum kmr_remedy *)(void *)((char *)policy + remedy->offset) =
+                (enum kmr_remedy)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int set_dump_dir(struct kmr_config *config, const char *value)
+{
+    if (value[0] != '/') {
+        return -EINVAL;
+    }
+    config->policy.dump = true;
+    return set_text(config->dump_dir, value);
+}
+
 static int set_level(struct kmr_config *config, const char *value)
 {
     static const struct {
@@ -212,8 +275,12 @@ static int set(struct kmr_config *config, const char *section, const char *key,
                const char *value)
 {
     const struct limit *limit = find_limit(section, key);
+    const struct remedy *remedy = find_remedy(section, key);
     char name[128];
 
+    if (remedy) {
+        return set_remedy(&config->policy, remedy, value);
+    }
     if (limit) {
         return set_number((uint32_t *)(void *)((char *)&config->limits +
                                                limit->offset),
@@ -245,6 +312,8 @@ static int set(struct kmr_config *config, const char *section, const char *key,
                           KMR_MOVES_KEPT);
     } else if (strcmp(name, "health.priority") == 0) {
         return set_priority(config->priority, value);
+    } else if (strcmp(name, "guest.dump_dir") == 0) {
+        return set_dump_dir(config, value);
     } else if (strcmp(name, "libvirt.uri") == 0) {
         return set_text(config->libvirt_uri, value);
     } else if (strcmp(name, "pacemaker.degraded_monitor") == 0) {
@@ -295,6 +364,7 @@ static void explain(char *ret_error, size_t size, const char *section,
 {
     const struct limit *limit = find_limit(section, key);
     const char *takes = takes_what(section, key);
+    const struct remedy *remedy = find_remedy(section, key);
 
     if (err == -ENOENT) {
         snprintf(ret_error, size, "unknown key '%s' in [%s]", key, section);
@@ -311,6 +381,16 @@ static void explain(char *ret_error, size_t size, const char *section,
         kmr_health_limits_allowed(key, allowed, sizeof(allowed));
         snprintf(ret_error, size, "bad value for '%s' in [health]: %s", key,
                  allowed);
+    } else if (remedy) {
+        int used = snprintf(ret_error, size, "bad value for '%s' in [%s]:", key,
+                            section);
+
+        for (unsigned i = 0; i < REMEDY_COUNT && used < (int)size; i++) {
+            if ((remedy->allowed >> i & 1) != 0) {
+                used += snprintf(ret_error + used, size - (size_t)used, " %s",
+                                 remedy_names[i]);
+            }
+        }
     } else {
         snprintf(ret_error, size, "bad value for '%s' in [%s]", key, section);
     }

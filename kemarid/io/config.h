@@ -12,6 +12,7 @@
 #include "core/health.h"
 #include "core/limits.h"
 #include "mce-monitor/limits.h"
+#include "core/trouble.h"
 
 #define KMR_CONFIG_TEXT 256
 #define KMR_CONFIG_FABRIC_MAX 32
@@ -41,6 +42,8 @@ struct kmr_config {
     struct kmr_health_limits health;    /* [health] */
     struct kmr_move_limits moves;       /* [health] parallel_moves, ... */
     char priority[KMR_CONFIG_LINE_MAX]; /* [health] priority = VM VM ... */
+    struct kmr_guest_policy policy;     /* [io_error] policy, [guest] */
+    char dump_dir[KMR_CONFIG_TEXT];     /* [guest] dump_dir */
 };
 
 /* Defaults that need no file. */

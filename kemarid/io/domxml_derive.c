@@ -66,15 +66,14 @@ static void derive_disk(xmlNode *disk)
     }
 }
 
-static void derive_crash(xmlNode *root)
+/* A watchdog's own actions, but those that only tell the guest: kemari.conf
+ * says what is to be done about one that hangs. */
+static void derive_watchdog(xmlNode *watchdog)
 {
-    char *now = kmr_xml_text(kmr_xml_child(root, "on_crash"));
-
-    if (now && (!strncmp(now, "coredump", 8) || !strcmp(now, "restart") ||
-                !strcmp(now, "rename-restart"))) {
-        set_text(root, "on_crash", "destroy");
+    if (!kmr_xml_prop_is(watchdog, "action", "none") &&
+        !kmr_xml_prop_is(watchdog, "action", "inject-nmi")) {
+        xmlSetProp(watchdog, BAD_CAST "action", BAD_CAST "pause");
     }
-    free(now);
 }
 
 static void derive_metadata(xmlNode *root, const struct kmr_domxml_pair *pair)
@@ -200,7 +199,8 @@ int kmr_domxml_derive(const struct kmr_domxml *dom, const char *emulator,
     set_text(root, "uuid", kmr_domxml_uuid(dom));
     set_text(root, "on_poweroff", "destroy");
     set_text(root, "on_reboot", "restart");
-    derive_crash(root);
+    /* the guest stays as it is, and kemari.conf says what is to be done */
+    set_text(root, "on_crash", "preserve");
     devices = ensure(root, "devices");
     if (emulator) {
         set_text(devices, "emulator", emulator);
@@ -208,6 +208,8 @@ int kmr_domxml_derive(const struct kmr_domxml *dom, const char *emulator,
     for (xmlNode *n = devices->children; n; n = n->next) {
         if (kmr_xml_is(n, "disk")) {
             derive_disk(n);
+        } else if (kmr_xml_is(n, "watchdog")) {
+            derive_watchdog(n);
         }
     }
     if (!kmr_xml_child(devices, "memballoon")) {

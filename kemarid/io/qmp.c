@@ -283,6 +283,21 @@ out:
     return err;
 }
 
+int kmr_qmp_parse_run(const char *json, char *ret_status, size_t size)
+{
+    json_t *root = load(json);
+    const char *text = json_string_value(
+        json_object_get(json_object_get(root, "return"), "status"));
+    int err = -EBADMSG;
+
+    if (text && strlen(text) < size) {
+        memcpy(ret_status, text, strlen(text) + 1);
+        err = 0;
+    }
+    json_decref(root);
+    return err;
+}
+
 bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size)
 {
     json_t *root = load(json);
@@ -432,6 +447,22 @@ int kmr_qmp_handover(const char *instance, uint64_t generation, char *ret_text,
                      size_t size)
 {
     return command("x-kemari-handover", order_args(instance, generation),
+                   ret_text, size);
+}
+
+int kmr_qmp_retry(const char *instance, uint64_t generation, bool report,
+                  char *ret_text, size_t size)
+{
+    json_t *args = order_args(instance, generation);
+
+    json_object_set_new(args, "report", json_boolean(report));
+    return command("x-kemari-retry", args, ret_text, size);
+}
+
+int kmr_qmp_restart(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size)
+{
+    return command("x-kemari-restart", order_args(instance, generation),
                    ret_text, size);
 }
 

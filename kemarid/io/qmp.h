@@ -81,6 +81,9 @@ int kmr_qmp_parse_query(const char *json, struct kmr_qmp_status *ret_status);
 int kmr_qmp_parse_migrate(const char *json, unsigned *ret_percent,
                           char *ret_status, size_t status_size);
 
+/* The run state in the whole reply to query-status. 0 or -EBADMSG. */
+int kmr_qmp_parse_run(const char *json, char *ret_status, size_t size);
+
 /* Is the reply an error? true: its class and text go into `ret_text`. Also
  * true for what is no JSON at all. */
 bool kmr_qmp_is_error(const char *json, char *ret_text, size_t size);
@@ -117,6 +120,11 @@ int kmr_qmp_takeover(const char *instance, uint64_t generation, char *ret_text,
                      size_t size);
 int kmr_qmp_handover(const char *instance, uint64_t generation, char *ret_text,
                      size_t size);
+/* The guest goes on after an I/O error, and is told of the next ones or not */
+int kmr_qmp_retry(const char *instance, uint64_t generation, bool report,
+                  char *ret_text, size_t size);
+int kmr_qmp_restart(const char *instance, uint64_t generation, char *ret_text,
+                    size_t size);
 int kmr_qmp_simple(const char *command, char *ret_text, size_t size);
 
 #endif

@@ -127,13 +127,15 @@ bool kmr_virt_is_connected(const struct kmr_virt *virt);
 
 /* ---- orders ---- */
 
-#define KMR_VIRT_OPS(X)                                                     \
-    X(CREATE, "create")       /* transient domain from `text` (XML) */      \
-    X(MONITOR, "monitor")     /* QMP command `text` (JSON) */               \
-    X(GET_XML, "get-xml")     /* what runs, migratable and with secrets */  \
-    X(GET_STATE, "get-state") /* of the domain; absent is NONE, no error */ \
-    X(RESUME, "resume")                                                     \
-    X(SHUTDOWN, "shutdown") /* ACPI power button; done when pressed */      \
+#define KMR_VIRT_OPS(X)                                                       \
+    X(CREATE, "create")       /* transient domain from `text` (XML) */        \
+    X(MONITOR, "monitor")     /* QMP command `text` (JSON) */                 \
+    X(GET_XML, "get-xml")     /* what runs, migratable and with secrets */    \
+    X(GET_STATE, "get-state") /* of the domain; absent is NONE, no error */   \
+    X(RESUME, "resume")                                                       \
+    X(DUMP, "dump") /* its memory, into the file `text`; libvirtd takes no  \
+                     * other order for it meanwhile */ \
+    X(SHUTDOWN, "shutdown") /* ACPI power button; done when pressed */        \
     X(DESTROY, "destroy")   /* SIGTERM, SIGKILL by libvirtd; ends the process */
 
 enum kmr_virt_op {
@@ -145,7 +147,7 @@ const char *kmr_virt_op_text(enum kmr_virt_op op);
 
 struct kmr_virt_order {
     enum kmr_virt_op op;
-    const char *text;    /* CREATE, MONITOR: copied */
+    const char *text;    /* CREATE, MONITOR, DUMP: copied */
     bool paused;         /* CREATE: don't run the guest */
     int id;              /* RESUME, SHUTDOWN, DESTROY: only if the domain still
                           * has this libvirt id, else -ESTALE; 0: any */

@@ -253,6 +253,11 @@ static int do_domain(struct kmr_virt_worker *worker, struct order *order)
     case KMR_VIRT_OP_RESUME:
         rc = virDomainResume(worker->dom);
         break;
+    case KMR_VIRT_OP_DUMP:
+        rc = virDomainCoreDumpWithFormat(worker->dom, order->text,
+                                         VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_ZLIB,
+                                         VIR_DUMP_MEMORY_ONLY);
+        break;
     case KMR_VIRT_OP_SHUTDOWN:
         rc = virDomainShutdownFlags(worker->dom,
                                     VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN);
@@ -446,8 +451,9 @@ int kmr_virt_order(struct kmr_virt_worker *worker,
                    const struct kmr_virt_order *spec, kmr_virt_cb cb,
                    void *user)
 {
-    bool wants_text =
-        spec->op == KMR_VIRT_OP_CREATE || spec->op == KMR_VIRT_OP_MONITOR;
+    bool wants_text = spec->op == KMR_VIRT_OP_CREATE ||
+                      spec->op == KMR_VIRT_OP_MONITOR ||
+                      spec->op == KMR_VIRT_OP_DUMP;
     struct order *order;
     bool full;
     int err;

@@ -36,6 +36,8 @@ class Shape:
         self.queues = queues
         self.extras = list(extras)
         self.formats = (list(formats) + ["raw"] * 2)[:len(self.disks)]
+        self.on_error = ""  # of disks: what QEMU does then; its default
+        self.devices = []  # more of them
         self.memory_mib = MEMORY_MIB + (0 if self.is_plain() else MORE_MIB)
 
     @classmethod
@@ -100,11 +102,11 @@ class Shape:
         through = "" if self.formats[number] == "raw" else ",write-cache=off"
         if self.disks[number] == "blk":
             return ["-device", f"virtio-blk-pci,drive=disk{number},"
-                    f"num-queues={self.queues}{through}"]
+                    f"num-queues={self.queues}{through}{self.on_error}"]
         return ["-device", f"virtio-scsi-pci,id=scsi{number},"
                 f"num_queues={self.queues}",
                 "-device", f"scsi-hd,drive=disk{number},bus=scsi{number}.0"
-                f"{through}"]
+                f"{through}{self.on_error}"]
 
     def _image(self, number, socket_path, base):
         line = ["-blockdev", f"driver=nbd,node-name=nbd{number},"
@@ -147,6 +149,8 @@ class Shape:
             line += self._disk(number)
         for number in range(len(self.cards)):
             line += self._card(number, side)
+        for device in self.devices:
+            line += ["-device", device]
         if "rng" in self.extras:
             line += ["-device", "virtio-rng-pci"]
         if "balloon" in self.extras:

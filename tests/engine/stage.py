@@ -291,7 +291,8 @@ class Stage:
                    for number, form in enumerate(shape.formats)
                    if form != "raw")
 
-    def sockets(self, shape):
+    def sockets(self, shape, _side):
+        """Where the machine on a side finds its disks."""
         return [(self.storage if form == "raw" else self.tabled)[number].socket
                 for number, form in enumerate(shape.formats)]
 
@@ -314,8 +315,8 @@ class Stage:
             "-append", " ".join(line)]
         flash = os.path.join(folder, "flash")
         arguments += shape.arguments(
-            side, self.sockets(shape), self.base and self.base.socket, agent,
-            flash)
+            side, self.sockets(shape, side), self.base and self.base.socket,
+            agent, flash)
         for path in FIRMWARE:
             arguments += ["-L", path]
         if primary:

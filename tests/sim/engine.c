@@ -71,6 +71,7 @@ void sim_news(struct sim *sim, int index, enum kmr_engine state, bool poweroff)
         at_ms = node->news[node->news_count - 1].at_ms;
     }
     it = &node->news[node->news_count++];
+    it->guest = it->overloaded = false;
     it->at_ms = at_ms;
     it->inst = index;
     it->state = state;
@@ -80,6 +81,20 @@ void sim_news(struct sim *sim, int index, enum kmr_engine state, bool poweroff)
     it->poweroff = poweroff;
 }
 
+/* As QEMU says when it is asked, which events are only the reason for. */
+static void hear_guest(struct sim *sim, unsigned n, int index)
+{
+    const struct sim_inst *inst = &sim->insts[index];
+    struct kmr_event event = { .type = KMR_EVENT_GUEST };
+
+    if (!sim->faults.trouble) {
+        return;
+    }
+    event.run = !inst->guest && inst->run == KMR_RUN_RUNNING ? KMR_RUN_PAUSED
+                                                             : inst->run;
+    sim_step(sim, n, &event);
+}
+
 static void hear(struct sim *sim, unsigned n, const struct sim_news *it)
 {
     struct sim_node *node = &sim->node[n];
@@ -87,6 +102,12 @@ static void hear(struct sim *sim, unsigned n, const struct sim_news *it)
 
     if (!kmr_phase_has_qemu(node->pair.phase) ||
         sim_inst_index(sim, node->pair.instance) != it->inst) {
+        return;
+    }
+    if (it->guest) {
+        if (sim->insts[it->inst].exists) {
+            hear_guest(sim, n, it->inst);
+        }
         return;
     }
     if (it->poweroff) {
@@ -148,6 +169,10 @@ void sim_poll(struct sim *sim, unsigned n)
         node->pair.phase != KMR_PHASE_ADOPTING && node->kill_ms == 0 &&
         inst->generation == node->pair.engine_generation) {
         hear_now(sim, n, node->qemu);
+    }
+    if (!node->mute && node->pair.order == KMR_ORDER_NONE &&
+        node->kill_ms == 0) {
+        hear_guest(sim, n, node->qemu);
     }
 }
 
@@ -361,6 +386,7 @@ static bool create(struct sim *sim, unsigned n, int index, bool primary,
         inst->start = inst->made = inst->acked = inst->released = inst->landed =
             sim->seen + 1;
         inst->guest = inst->ran = inst->booted = true;
+        inst->run = KMR_RUN_RUNNING;
         sim_check_alone(sim, index);
     }
     inst->work_ms = sim->now_ms + sim_delay(sim, 20, 200);
@@ -455,8 +481,12 @@ static bool execute(struct sim *sim, unsigned n, enum kmr_order order,
         sim_close_stream(sim, index);
         inst->role = KMR_ENGINE_ROLE_NONE;
         inst->state = KMR_ENGINE_NONE;
-        inst->hold = inst->frozen = inst->last = false;
-        inst->guest = true;
+        inst->hold = inst->last = false;
+        if (inst->frozen && inst->run == KMR_RUN_IO_ERROR) {
+            inst->run = KMR_RUN_RUNNING;
+        }
+        inst->frozen = false;
+        inst->guest = inst->run == KMR_RUN_RUNNING;
         sim_check_alone(sim, index);
         inst->work_ms = sim->now_ms + sim_delay(sim, 5, 100);
         sim_news(sim, index, KMR_ENGINE_NONE, false);
@@ -483,6 +513,21 @@ static bool execute(struct sim *sim, unsigned n, enum kmr_order order,
         inst->guest = false;
         inst->frozen = true;
         inst->work_ms = sim->now_ms + 1;
+        return true;
+    case KMR_ORDER_RETRY:
+    case KMR_ORDER_REPORT:
+        if (!newer || inst->role == KMR_ENGINE_ROLE_STANDBY || inst->frozen) {
+            return false;
+        }
+        inst->generation = generation;
+        return inst->run != KMR_RUN_IO_ERROR || sim_resume(sim, index);
+    case KMR_ORDER_RESTART:
+        if (!newer || !sim_resume(sim, index)) {
+            return false;
+        }
+        inst->generation = generation;
+        return true;
+    case KMR_ORDER_DUMP:
         return true;
     case KMR_ORDER_SHUTDOWN:
         inst->powers_off = inst->guest && !sim_chance(sim, 15);
@@ -538,4 +583,8 @@ void sim_command_due(struct sim *sim, unsigned n)
     kmr_text_set(event.reason, sizeof(event.reason),
                  event.flag ? "" : "libvirt says no");
     sim_step(sim, n, &event);
+    if (command.order == KMR_ORDER_RETRY || command.order == KMR_ORDER_REPORT ||
+        command.order == KMR_ORDER_RESTART) {
+        sim_ask_guest(sim, n);
+    }
 }

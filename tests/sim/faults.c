@@ -95,6 +95,11 @@ void sim_fault(struct sim *sim)
     unsigned n = sim_random(sim, sim->nodes);
     struct sim_node *node = &sim->node[n];
 
+    if (sim->faults.trouble && sim_chance(sim, 30)) {
+        node->bad_path = !node->bad_path;
+        sim_say(sim, "%s its path to the disk is %s", node->name,
+                node->bad_path ? "bad" : "good");
+    }
     sim->faults.at_ms =
         sim->now_ms + 1 + sim_random(sim, 2 * sim->faults.mean_ms);
     if (sim->world != SIM_PAIR && sim_chance(sim, 8)) {
@@ -175,7 +180,7 @@ void sim_heal(struct sim *sim)
     for (unsigned n = 0; n < sim->nodes; n++) {
         struct sim_node *node = &sim->node[n];
 
-        node->mute = node->full = false;
+        node->mute = node->full = node->bad_path = false;
         if (!node->power && node->boot_ms == 0) {
             node->boot_ms = sim->now_ms + 5000;
         } else if (node->power && !node->kemarid && node->back_ms == 0) {

@@ -254,6 +254,7 @@ void sim_step(struct sim *sim, unsigned n, struct kmr_event *event)
     struct sim_node *node = &sim->node[n];
     enum kmr_phase phase = node->pair.phase;
     enum kmr_want want = node->pair.want;
+    enum kmr_run run = node->pair.trouble.run;
 
     event->now_ms = sim->now_ms;
     sim_uuid(sim, event->fresh);
@@ -263,7 +264,8 @@ void sim_step(struct sim *sim, unsigned n, struct kmr_event *event)
     }
     state_write(sim, n);
     node->tick_ms = sim->now_ms + 5;
-    if ((node->pair.phase != phase || node->pair.want != want) &&
+    if ((node->pair.phase != phase || node->pair.want != want ||
+         node->pair.trouble.run != run) &&
         (node->status_ms == 0 ||
          node->status_ms > sim->now_ms + STATUS_SOON_MS)) {
         node->status_ms = sim->now_ms + STATUS_SOON_MS;

@@ -134,6 +134,7 @@ static bool episode(uint64_t seed, unsigned nodes)
     sim.faults.slow_disk = sim_chance(&sim, 30);
     sim.faults.memory = seed % 16 == 8; /* other seeds stay as they were */
     sim.faults.health = seed % 16 == 12;
+    sim.faults.trouble = seed % 8 == 5 || seed % 16 == 10 || seed % 16 == 15;
     sim.faults.at_ms = sim.now_ms + sim_random(&sim, 20000);
     sim.faults.quiet = false;
     while (sim.failure[0] == '\0' && sim.steps < EPISODE_STEPS &&

@@ -67,7 +67,8 @@ struct sim_inst {
     uint64_t generation;
     int peer; /* that it was prepared for; -1 */
     bool guest, frozen, hold, shut, confirmed, powers_off;
-    int link;          /* the stream's other end; -1 */
+    enum kmr_run run, carried_run, have_run; /* in worlds with trouble */
+    int link;                                /* the stream's other end; -1 */
     uint64_t carry_ms; /* a checkpoint arrives at the standby then; 0: none */
     uint64_t ack_ms;   /* its acknowledgement arrives then; 0 */
     uint32_t carried;
@@ -142,6 +143,7 @@ struct sim_news {
     int peer;
     bool poweroff;
     bool overloaded;
+    bool guest; /* its run state changed: it is asked for */
 };
 
 /* ---- a node ---- */
@@ -205,7 +207,8 @@ struct sim_node {
     struct sim_disk disk, handed, next;
     bool writing, queued, changed;
     uint64_t write_ms, ticket, ticket_writing;
-    bool full; /* the disk */
+    bool full;     /* the disk */
+    bool bad_path; /* to the guest's disk */
     struct {
         uint64_t ticket;
         int16_t msg;
@@ -281,8 +284,9 @@ struct sim_faults {
     bool handover_fails; /* once */
     bool files;          /* state files are lost, or come back old */
     bool slow_disk;
-    bool memory; /* pages of a primary's memory are lost */
-    bool health; /* nodes become yellow, red, and green again */
+    bool memory;  /* pages of a primary's memory are lost */
+    bool trouble; /* guests panic, disks have errors, QEMU doesn't go on */
+    bool health;  /* nodes become yellow, red, and green again */
 };
 
 struct sim_decided {
@@ -393,6 +397,9 @@ void sim_news(struct sim *sim, int inst, enum kmr_engine state, bool poweroff);
 void sim_release_up_to(struct sim *sim, int inst, uint32_t number);
 
 /* ---- stream.c ---- */
+/* The guest runs; false: it must not. */
+bool sim_resume(struct sim *sim, int index);
+void sim_ask_guest(struct sim *sim, unsigned n);
 uint64_t sim_inst_next(const struct sim *sim, const struct sim_inst *inst);
 void sim_inst_due(struct sim *sim, int index);
 

@@ -72,6 +72,7 @@ static void carried(struct sim *sim, int index)
         return;
     }
     other->have = inst->carried;
+    other->have_run = inst->carried_run;
     if (other->state == KMR_ENGINE_SYNCING) {
         other->state = KMR_ENGINE_SYNCHRONISED;
         sim_news(sim, inst->link, KMR_ENGINE_SYNCHRONISED, false);
@@ -124,6 +125,89 @@ static bool loses_memory(struct sim *sim, int index)
     return true;
 }
 
+void sim_ask_guest(struct sim *sim, unsigned n)
+{
+    struct sim_node *node = &sim->node[n];
+    unsigned before = node->news_count;
+
+    if (sim->faults.trouble && node->qemu >= 0) {
+        sim_news(sim, node->qemu, sim->insts[node->qemu].state, false);
+        if (node->news_count > before) {
+            node->news[before].guest = true;
+        }
+    }
+}
+
+bool sim_resume(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (!inst->exists || inst->role == KMR_ENGINE_ROLE_STANDBY ||
+        inst->frozen) {
+        return false;
+    }
+    inst->guest = true;
+    inst->run = KMR_RUN_RUNNING;
+    sim_check_alone(sim, index);
+    return true;
+}
+
+static void stops(struct sim *sim, int index, enum kmr_run run)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    inst->guest = false;
+    inst->run = run;
+    sim_say(sim, "%s i%u: its guest stops: %s", sim->node[inst->node].name,
+            inst->id, kmr_run_text(run));
+    sim_ask_guest(sim, inst->node);
+}
+
+/* Nothing of it lands before the guest runs again, here or elsewhere. */
+static bool write_fails(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (inst->run == KMR_RUN_IO_ERROR) {
+        return true;
+    }
+    if (!sim->node[inst->node].bad_path || !inst->ran) {
+        return false;
+    }
+    if (inst->guest) {
+        stops(sim, index, KMR_RUN_IO_ERROR);
+    }
+    return true;
+}
+
+static void guest_fails(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (!sim->faults.trouble || sim->faults.quiet || !inst->guest ||
+        !sim_chance(sim, 1)) {
+        return;
+    }
+    stops(sim, index,
+          sim_chance(sim, 50) ? KMR_RUN_PANICKED : KMR_RUN_INTERNAL_ERROR);
+}
+
+/* It takes no checkpoints until it is reset, and its standby misses them. */
+static bool is_stuck(struct sim *sim, int index)
+{
+    struct sim_inst *inst = &sim->insts[index];
+
+    if (inst->run != KMR_RUN_INTERNAL_ERROR ||
+        (inst->state != KMR_ENGINE_IN_STEP &&
+         inst->state != KMR_ENGINE_PROTECTED)) {
+        return false;
+    }
+    if (sim->insts[inst->link].broken_ms == 0) {
+        sim->insts[inst->link].broken_ms = sim->now_ms + 1000;
+    }
+    return true;
+}
+
 static void transact(struct sim *sim, int index)
 {
     struct sim_inst *inst = &sim->insts[index];
@@ -131,17 +215,20 @@ static void transact(struct sim *sim, int index)
     if (inst->link < 0 || inst->carry_ms != 0 || inst->ack_ms != 0 ||
         inst->role != KMR_ENGINE_ROLE_PRIMARY ||
         inst->state == KMR_ENGINE_HANDED_OVER ||
-        inst->state == KMR_ENGINE_MEMORY_LOST || loses_memory(sim, index)) {
+        inst->state == KMR_ENGINE_MEMORY_LOST || loses_memory(sim, index) ||
+        is_stuck(sim, index)) {
         return;
     }
     if (inst->state == KMR_ENGINE_HANDING_OVER) {
-        if (inst->landed != inst->released) {
+        /* those that failed are in flight in the last checkpoint */
+        if (inst->landed != inst->released && inst->run != KMR_RUN_IO_ERROR) {
             return;
         }
         inst->last = true;
     }
     inst->hold = true;
     inst->carried = inst->made;
+    inst->carried_run = inst->run;
     inst->carry_ms = sim->now_ms + sim_delay(sim, 1, 4);
 }
 
@@ -150,10 +237,12 @@ static void work(struct sim *sim, int index)
     struct sim_inst *inst = &sim->insts[index];
 
     inst->work_ms = sim->now_ms + sim_delay(sim, 40, 300);
-    if (inst->landed < inst->released && !sim_chance(sim, 40)) {
+    if (inst->landed < inst->released && !write_fails(sim, index) &&
+        !sim_chance(sim, 40)) {
         sim_check_release(sim, index, "writes late");
         inst->landed = inst->released;
     }
+    guest_fails(sim, index);
     if (inst->guest && inst->made - inst->acked < UNACKED_MAX) {
         inst->made++;
     }
@@ -175,7 +264,10 @@ static void runs(struct sim *sim, int index)
     inst->run_ms = 0;
     inst->role = KMR_ENGINE_ROLE_NONE;
     inst->state = KMR_ENGINE_NONE;
-    inst->guest = inst->ran = true;
+    inst->ran = true;
+    inst->guest = inst->have_run != KMR_RUN_PANICKED &&
+                  inst->have_run != KMR_RUN_INTERNAL_ERROR;
+    inst->run = inst->guest ? KMR_RUN_RUNNING : inst->have_run;
     inst->hold = false;
     inst->start = inst->made = inst->acked = inst->released = inst->landed =
         inst->have;
@@ -185,6 +277,7 @@ static void runs(struct sim *sim, int index)
     sim_say(sim, "%s QEMU i%u goes on from output %u",
             sim->node[inst->node].name, inst->id, inst->have);
     sim_news(sim, index, KMR_ENGINE_RUNNING, false);
+    sim_ask_guest(sim, inst->node);
 }
 
 void sim_inst_due(struct sim *sim, int index)

@@ -11,6 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "core/pair.h"
 #include "core/wire.h"
 
@@ -34,6 +43,7 @@ struct sim_node {
     bool quorate;
     bool mute; /* orders are not answered */
     bool sync_fails, create_fails;
+    bool bad_disk;     /* what is tried again fails again */
     bool loads_slowly; /* as a standby: the test says `synchronised` */
     struct kmr_pair pair;
     struct sim_qemu qemu;
@@ -72,9 +82,35 @@ void sim_power_cut(struct sim *sim, unsigned node);
 void sim_boot(struct sim *sim, unsigned node);
 void sim_kemarid_dies(struct sim *sim, unsigned node);
 void sim_kemarid_back(struct sim *sim, unsigned node);
-/* Fails the test with both texts when they differ; empties the trace. */
-void sim_expect(struct sim *sim, const char *expected);
 /* Boots on node 0 and protects by node 1; empties the trace. */
 void sim_protect(struct sim *sim);
+
+/* What QEMU says of its guest. */
+static inline void sim_guest(struct sim *sim, unsigned node, enum kmr_run run,
+                             const char *disk)
+{
+    struct kmr_event event = { .type = KMR_EVENT_GUEST, .run = run };
+
+    snprintf(event.reason, sizeof(event.reason), "%s", disk);
+    sim_step(sim, node, &event);
+}
+
+/* Fails the test with both texts when they differ; empties the trace. */
+static inline void sim_expect(struct sim *sim, const char *expected)
+{
+    const char *update = getenv("KMR_TRACES");
+
+    if (update) {
+        FILE *file = fopen(update, "a");
+
+        assert_non_null(file);
+        fprintf(file, "%s----\n", sim->trace);
+        fclose(file);
+    } else if (strcmp(sim->trace, expected) != 0) {
+        fail_msg("\n---- expected\n%s---- got\n%s----\n", expected, sim->trace);
+    }
+    sim->trace[0] = '\0';
+    assert_true(sim->max_running <= 1);
+}
 
 #endif

@@ -126,6 +126,13 @@ tests_unit_test_place_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_place_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_place
 
+check_PROGRAMS += tests/unit/test_trouble
+tests_unit_test_trouble_SOURCES = tests/unit/test_trouble.c \
+	tests/unit/cluster.c tests/unit/cluster.h $(kemari_core_sources)
+tests_unit_test_trouble_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_trouble_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_trouble
+
 check_PROGRAMS += tests/unit/test_alone tests/unit/test_pair tests/unit/test_people \
 	tests/unit/test_wire
 tests_unit_test_alone_SOURCES = tests/unit/test_alone.c tests/unit/cluster.c \

@@ -96,6 +96,32 @@ static void moves(void **state)
     refused("[health]\npriority = vm0 -x\n", "names of virtual machines");
 }
 
+static void remedies(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text(""), 0);
+    assert_int_equal(config.policy.io_error, KMR_REMEDY_HOLD);
+    assert_int_equal(config.policy.panic, KMR_REMEDY_RESTART);
+    assert_int_equal(config.policy.internal_error, KMR_REMEDY_TAKEOVER);
+    assert_false(config.policy.dump);
+    assert_int_equal(read_text("[io_error]\npolicy = report\n[guest]\n"
+                               "panic = stop\nwatchdog=hold\n"
+                               "internal_error = restart\n"
+                               "dump_dir = /var/crash\n"),
+                     0);
+    assert_int_equal(config.policy.io_error, KMR_REMEDY_REPORT);
+    assert_int_equal(config.policy.panic, KMR_REMEDY_STOP);
+    assert_int_equal(config.policy.watchdog, KMR_REMEDY_HOLD);
+    assert_int_equal(config.policy.internal_error, KMR_REMEDY_RESTART);
+    assert_true(config.policy.dump);
+    assert_string_equal(config.dump_dir, "/var/crash");
+    refused("[io_error]\npolicy = restart\n",
+            ":2: bad value for 'policy' in [io_error]: hold report stop");
+    refused("[guest]\npanic = takeover\n",
+            ":2: bad value for 'panic' in [guest]: hold stop restart");
+    refused("[guest]\ndump_dir = crash\n", ":2: bad value for 'dump_dir'");
+}
+
 static void limits(void **state)
 {
     char text[128];
@@ -256,7 +282,8 @@ int main(void)
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
         cmocka_unit_test(tls),        cmocka_unit_test(unknown),
         cmocka_unit_test(moves),      cmocka_unit_test(example),
-        cmocka_unit_test(overload),   cmocka_unit_test(health),
+        cmocka_unit_test(overload),   cmocka_unit_test(remedies),
+        cmocka_unit_test(health),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

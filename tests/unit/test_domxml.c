@@ -157,7 +157,8 @@ static const char full[] =
     "<disk type='file'><driver name='qemu' type='qcow2'/>"
     "<target dev='vdc' bus='virtio'/></disk>"
     "<disk type='file' device='cdrom'><driver name='qemu'/>"
-    "<target dev='sda'/></disk></devices>"
+    "<target dev='sda'/></disk>"
+    "<watchdog model='i6300esb' action='poweroff'/></devices>"
     "<seclabel type='dynamic' model='dac'/><seclabel type='none' model='x'/>"
     "<qemu:commandline><qemu:arg value='-L'/><qemu:arg value='/fw'/>"
     "</qemu:commandline></domain>";
@@ -175,12 +176,13 @@ static void test_derive(void **state)
     has(primary, "<uuid>11b34898-238f-54e3-b7e8-5314a2d3fa06</uuid>");
     has(primary, "<on_poweroff>destroy</on_poweroff>");
     has(primary, "<on_reboot>restart</on_reboot>");
-    has(primary, "<on_crash>destroy</on_crash>");
+    has(primary, "<on_crash>preserve</on_crash>");
     has(primary, "<driver name=\"qemu\" type=\"raw\" error_policy=\"stop\" "
                  "rerror_policy=\"stop\" cache=\"none\"/>");
     has(primary, "cache=\"directsync\" error_policy=\"stop\"");
     has(primary, "type=\"qcow2\" error_policy=\"stop\" "
                  "rerror_policy=\"stop\" cache=\"directsync\"/>");
+    has(primary, "<watchdog model=\"i6300esb\" action=\"pause\"/>");
     has(primary, "<driver name=\"qemu\"/>"); /* the cdrom's */
     has(primary, "<memballoon model=\"none\"/>");
     has(primary, "kept &amp; safe");
@@ -367,7 +369,7 @@ static void test_check_others(void **state)
     static const char *const devices[] = {
         "hostdev", "redirdev", "filesystem", "shmem",  "tpm",
         "vsock",   "memory",   "smartcard",  "crypto", "iommu",
-        "nvram",   "sound",    "watchdog",   "hub",
+        "nvram",   "sound",    "hub",
     };
 
     (void)state;

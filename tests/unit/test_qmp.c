@@ -169,6 +169,25 @@ static void test_migrate(void **state)
                      -EBADMSG);
 }
 
+static void test_run(void **state)
+{
+    char text[16];
+
+    (void)state;
+    assert_int_equal(kmr_qmp_parse_run("{\"return\": {\"running\": false, "
+                                       "\"status\": \"io-error\"}}",
+                                       text, sizeof(text)),
+                     0);
+    assert_string_equal(text, "io-error");
+    assert_int_equal(kmr_qmp_parse_run("{\"return\": {\"status\": 1}}", text,
+                                       sizeof(text)),
+                     -EBADMSG);
+    assert_int_equal(kmr_qmp_parse_run("{\"return\": {\"status\": "
+                                       "\"guest-panicked-and-more\"}}",
+                                       text, sizeof(text)),
+                     -EBADMSG);
+}
+
 static void test_errors(void **state)
 {
     char text[128];
@@ -213,6 +232,12 @@ static void test_commands(void **state)
     assert_non_null(strstr(text, "x-kemari-release"));
     assert_int_equal(kmr_qmp_handover(UUID_A, 9, text, sizeof(text)), 0);
     assert_non_null(strstr(text, "x-kemari-handover"));
+    assert_int_equal(kmr_qmp_retry(UUID_A, 9, true, text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "x-kemari-retry"));
+    assert_non_null(strstr(text, "\"report\":true"));
+    assert_int_equal(kmr_qmp_restart(UUID_A, 9, text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "x-kemari-restart"));
+    assert_non_null(strstr(text, UUID_A));
     assert_int_equal(kmr_qmp_set_capability(text, sizeof(text)), 0);
     assert_string_equal(
         text,
@@ -262,8 +287,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_event),    cmocka_unit_test(test_refused),
         cmocka_unit_test(test_query),    cmocka_unit_test(test_migrate),
-        cmocka_unit_test(test_overload), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_overload), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_errors),   cmocka_unit_test(test_commands),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
