@@ -7,7 +7,9 @@
 # said where a source is missing. In namespaces of its own.
 
 set -u
-name=mced-test-$$
+# Of all that run at the same time: there is one kernel.
+: "${name:=mced-test-$$}"
+export name
 
 if [ "${1-}" != --inside ]; then
     [ "$(id -u)" = 0 ] || { echo "not root"; exit 77; }
@@ -159,7 +161,14 @@ done
 number=$(cat "/sys/class/block/${disk##*/}/dev")
 line log "move-pair block:$number, red: disk $number: 3\.0 failed requests of 3"
 [ "$(grep -c 'block:block_rq_error' log)" = 3 ] || not_ok "not three records"
+# Too slow for what comes: what the kernel drops is said.
+kill -STOP "$mced_pid"
+dd if="$disk" of=/dev/null bs=512 count=8000 iflag=direct conv=noerror \
+    2>/dev/null
+kill -CONT "$mced_pid"
+line log "degrade node, red: ring buffer: [0-9]+ records lost"
 stop
+line log "ends; [0-9]+ records, [1-9][0-9]* lost"
 [ ! -e "/sys/kernel/tracing/instances/$name" ] || not_ok "an instance is left"
 losetup -d "$disk"
 exit "$failed"
