@@ -92,10 +92,10 @@ static void check_disk_driver(struct ctx *ctx, const xmlNode *disk,
             "io='io_uring' can finish requests after QEMU has ended: say "
             "io='native' or io='threads'");
     }
-    if (kmr_xml_prop(driver, "iothread", value, sizeof(value)) ||
-        kmr_xml_child(driver, "iothreads")) {
+    if (kmr_xml_child(driver, "iothreads")) {
         say(ctx, true, at, name,
-            "iothread= can't be protected yet: remove the attribute");
+            "several iothreads for a disk can't be protected yet: say "
+            "iothread= instead of <iothreads>");
     }
     if (kmr_xml_prop_is(driver, "copy_on_read", "on")) {
         say(ctx, true, at, name,
@@ -333,8 +333,8 @@ static void check_limits(struct ctx *ctx, const struct kmr_domxml *dom,
                          const xmlNode *root)
 {
     const xmlNode *vcpu = kmr_xml_child(root, "vcpu");
-    const xmlNode *node = kmr_xml_child(root, "iothreads");
-    char value[VALUE_MAX], *text;
+    const xmlNode *node = kmr_xml_child(root, "features");
+    char value[VALUE_MAX];
 
     if (kmr_domxml_vcpus(dom) > VCPUS_MAX) {
         say(ctx, true, vcpu, "vcpu",
@@ -348,13 +348,6 @@ static void check_limits(struct ctx *ctx, const struct kmr_domxml *dom,
             "attribute",
             value);
     }
-    text = kmr_xml_text(node);
-    if (text && strtoul(text, NULL, 10) > 0) {
-        say(ctx, true, node, "iothreads",
-            "<iothreads> can't be protected yet: remove it");
-    }
-    free(text);
-    node = kmr_xml_child(root, "features");
     if (!kmr_xml_child(node, "acpi")) {
         say(ctx, true, node ? node : root, "features",
             "without ACPI the guest can't be shut down, and libvirt gives "

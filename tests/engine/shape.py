@@ -13,7 +13,7 @@ from machine import MachineError
 BOARDS = ("pc", "q35")
 DISKS = ("blk", "scsi")
 CARDS = ("virtio", "e1000", "e1000e")
-EXTRAS = ("rng", "balloon", "agent", "flash")
+EXTRAS = ("rng", "balloon", "agent", "flash", "iothread")
 MACS = ("52:54:00:4b:4d:01", "52:54:00:4b:4d:02")
 MEMORY_MIB = 128
 MORE_MIB = 64  # for the generic kernel, and what is soiled for a balloon
@@ -88,7 +88,7 @@ class Shape:
         special = {"balloon": "witness.soil=48 init_on_alloc=0",
                    "flash": f"witness.flash={FLASH_AT:x}"}
         words += [special.get(extra, f"witness.{extra}=1")
-                  for extra in self.extras]
+                  for extra in self.extras if extra != "iothread"]
         return words
 
     def tap(self, number, side):
@@ -101,8 +101,12 @@ class Shape:
         # what is in the tables of an image has to be written, too
         through = "" if self.formats[number] == "raw" else ",write-cache=off"
         if self.disks[number] == "blk":
-            return ["-device", f"virtio-blk-pci,drive=disk{number},"
-                    f"num-queues={self.queues}{through}{self.on_error}"]
+            line = []
+            if "iothread" in self.extras:
+                line = ["-object", f"iothread,id=io{number}"]
+                through += f",iothread=io{number}"
+            return line + ["-device", f"virtio-blk-pci,drive=disk{number},"
+                           f"num-queues={self.queues}{through}{self.on_error}"]
         return ["-device", f"virtio-scsi-pci,id=scsi{number},"
                 f"num_queues={self.queues}",
                 "-device", f"scsi-hd,drive=disk{number},bus=scsi{number}.0"

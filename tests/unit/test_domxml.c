@@ -326,7 +326,9 @@ static void test_check_disks(void **state)
                "cache='none'");
     bad_device(DISK("", "type='raw' cache='unsafe'"), "[disk vda]", "unsafe");
     bad_device(DISK("", "type='raw' io='io_uring'"), "[disk vda]", "native");
-    bad_device(DISK("", "type='raw' iothread='1'"), "[disk vda]", "iothread=");
+    good_device(DISK("", "type='raw' iothread='1'"));
+    bad_device("<disk><driver><iothreads/></driver><target dev='vda'/></disk>",
+               "[disk vda]", "iothread=");
     bad_device("<disk><target dev='sda' bus='usb'/></disk>", "[disk sda]",
                "usb-storage: ");
     bad_device("<disk><target dev='hda'/></disk>", "[disk hda]",
@@ -442,7 +444,7 @@ static void test_check_others(void **state)
     has(findings, "<synic> is QEMU's hyperv-synic: not tried");
     assert_int_equal(check(HEAD "<iothreads>1</iothreads><devices/>"
                                 "</domain>"),
-                     1);
+                     0);
     assert_int_equal(check(HEAD "<maxMemory>9</maxMemory><devices/>"
                                 "</domain>"),
                      1);
