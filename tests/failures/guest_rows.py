@@ -40,19 +40,26 @@ def serves():
     return None if ledger['good'] else f'the ledger of a new client: {ledger}'
 
 
+def instances():
+    """The pair's two QEMUs. Not the generation: a node that comes back changes
+    the voters."""
+    now = pair.status()
+    return [now[side]['instance'] for side in ('primary', 'standby')]
+
+
 def stays_paired(report, act):
     """The owner is the same, protected all the time, and the guest is new."""
     primary, standby = pair.sides()
-    generation = pair.status()['generation']
+    qemus = instances()
     before = boots(primary)
     act(primary)
     base.wait_for('the guest to boot', lambda: boots(primary) != before,
                   REBOOT_S, 0.5)
     pair.wait_protected(REBOOT_S, report.note)
     now = pair.sides()
-    if now != (primary, standby) or \
-            pair.status()['generation'] != generation:
-        return f'{primary}, {standby} before, {now[0]}, {now[1]} now'
+    if now != (primary, standby) or instances() != qemus:
+        return (f'{primary}, {standby} ({qemus}) before, {now[0]}, {now[1]} '
+                f'({instances()}) now')
     return serves()
 
 

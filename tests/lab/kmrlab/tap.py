@@ -30,6 +30,12 @@ def need(good, text, detail=''):
         raise Broken(text)
 
 
+def skip(text, reason):
+    global count
+    count += 1
+    print(f'ok {count} - {text} # SKIP {reason}', flush=True)
+
+
 def note(text):
     for line in str(text).splitlines():
         print(f'# {line}', flush=True)
