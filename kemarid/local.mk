@@ -8,7 +8,7 @@ kemari_core_sources = \
 	kemarid/core/consensus.c kemarid/core/consensus.h \
 	kemarid/core/consensus_others.c kemarid/core/consensus_priv.h \
 	kemarid/core/fact.c \
-	kemarid/core/health.c kemarid/core/health.h \
+	kemarid/core/health.c kemarid/core/health.h kemarid/core/verdict.h \
 	kemarid/core/limits.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \

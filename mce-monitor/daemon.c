@@ -21,6 +21,7 @@
 #include "mce-monitor/source_edac.h"
 #include "mce-monitor/source_link.h"
 #include "mce-monitor/source_trace.h"
+#include "mce-monitor/now.h"
 
 #define EDAC "/sys/devices/system/edac/mc"
 #define DISKS 64
@@ -48,20 +49,12 @@ struct mced {
     unsigned disk_count;
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* ---- what is said ---- */
 
 void kmr_mced_print(const struct kmr_hw_verdict *verdict, uint64_t at_us)
 {
     printf("%" PRIu64 ".%06" PRIu64 " %s %s %s %s\n", at_us / 1000000,
-           at_us % 1000000, kmr_word_text(verdict->word), verdict->scope,
+           at_us % 1000000, kmr_verdict_text(verdict->word), verdict->scope,
            kmr_hw_health_text(verdict->health), verdict->reason);
 }
 
@@ -69,14 +62,14 @@ static void on_said(const struct kmr_hw_verdict *verdict, void *user)
 {
     struct mced *mced = user;
     static const int levels[] = {
-        [KMR_WORD_NOTE] = LOG_NOTICE,   [KMR_WORD_DEGRADE] = LOG_WARNING,
-        [KMR_WORD_MOVE_PAIR] = LOG_ERR, [KMR_WORD_MOVE_NODE] = LOG_ERR,
-        [KMR_WORD_TAKEOVER] = LOG_CRIT,
+        [KMR_VERDICT_NOTE] = LOG_NOTICE,   [KMR_VERDICT_DEGRADE] = LOG_WARNING,
+        [KMR_VERDICT_MOVE_PAIR] = LOG_ERR, [KMR_VERDICT_MOVE_NODE] = LOG_ERR,
+        [KMR_VERDICT_TAKEOVER] = LOG_CRIT,
     };
-    uint64_t now = now_us();
+    uint64_t now = kmr_now_us();
 
     qb_log(levels[verdict->word], "%s %s, %s: %s (%" PRIu64 " us)",
-           kmr_word_text(verdict->word), verdict->scope,
+           kmr_verdict_text(verdict->word), verdict->scope,
            kmr_hw_health_text(verdict->health), verdict->reason,
            verdict->record_us && verdict->record_us <= now
                ? now - verdict->record_us
@@ -89,12 +82,12 @@ static void on_said(const struct kmr_hw_verdict *verdict, void *user)
     }
 }
 
-static void on_saw(const struct kmr_hw_record *record,
-                   const struct kmr_hw_finding *finding, void *user)
+void kmr_mced_show(const struct kmr_hw_record *record,
+                   const struct kmr_hw_finding *finding, void *unused)
 {
     char line[2048];
 
-    (void)user;
+    (void)unused;
     kmr_monitor_json(record, finding, line, sizeof(line));
     puts(line);
     fflush(stdout);
@@ -107,7 +100,7 @@ static void on_timer(void *data);
 static void arm(struct mced *mced)
 {
     uint64_t at_us = kmr_policy_deadline(&mced->monitor.policy);
-    uint64_t now = now_us();
+    uint64_t now = kmr_now_us();
 
     if (at_us == 0 || (mced->timer && mced->timer_us <= at_us)) {
         return;
@@ -126,7 +119,7 @@ static void on_timer(void *data)
     struct mced *mced = data;
 
     mced->timer = 0;
-    kmr_monitor_time(&mced->monitor, now_us());
+    kmr_monitor_time(&mced->monitor, kmr_now_us());
     arm(mced);
 }
 
@@ -202,7 +195,7 @@ static void on_record(const struct kmr_hw_record *record, void *user)
             record = &other;
         }
     }
-    kmr_monitor_record(&mced->monitor, record, now_us());
+    kmr_monitor_record(&mced->monitor, record, kmr_now_us());
     arm(mced);
     if (mced->report && !mced->hello && mced->lost_said != mced->monitor.lost) {
         qb_loop_timer_add(mced->loop, QB_LOOP_LOW,
@@ -312,7 +305,7 @@ static void on_recorded(const struct kmr_hw_record *record, void *user)
 {
     struct kmr_hw_record now = *record;
 
-    now.time_us = now_us();
+    now.time_us = kmr_now_us();
     on_record(&now, user);
 }
 
@@ -408,7 +401,7 @@ int kmr_mced_run(const struct kmr_config *config,
     mced->config = *config;
     kmr_monitor_init(&mced->monitor, &config->health);
     mced->monitor.said = on_said;
-    mced->monitor.saw = options->dump ? on_saw : NULL;
+    mced->monitor.saw = options->dump ? kmr_mced_show : NULL;
     mced->monitor.user = mced;
     /* 2. sources: they may take a second */
     err = start_sources(mced);

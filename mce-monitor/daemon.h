@@ -25,4 +25,10 @@ int kmr_mced_run(const struct kmr_config *config,
 struct kmr_hw_verdict;
 void kmr_mced_print(const struct kmr_hw_verdict *verdict, uint64_t now_us);
 
+/* A line of JSON; kmr_monitor's `saw`. Flushed, for who follows it. */
+struct kmr_hw_record;
+struct kmr_hw_finding;
+void kmr_mced_show(const struct kmr_hw_record *record,
+                   const struct kmr_hw_finding *finding, void *unused);
+
 #endif

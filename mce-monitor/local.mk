@@ -6,7 +6,7 @@ kemari_health_sources = \
 	mce-monitor/hwdecode.c mce-monitor/hwdecode.h \
 	mce-monitor/hwdecode_mce.c \
 	mce-monitor/hwrecord.c mce-monitor/hwrecord.h \
-	mce-monitor/limits.c mce-monitor/limits.h \
+	mce-monitor/limits.c mce-monitor/limits.h mce-monitor/now.h \
 	mce-monitor/policy.c mce-monitor/policy.h mce-monitor/policy_priv.h \
 	mce-monitor/policy_sources.c
 # what reads pages
@@ -28,7 +28,7 @@ kemari_mced_io_sources = \
 
 sbin_PROGRAMS += kemari-mced
 kemari_mced_SOURCES = \
-	kemarid/core/text.c kemarid/core/text.h \
+	kemarid/core/text.c kemarid/core/text.h kemarid/core/verdict.h \
 	kemarid/io/config.c kemarid/io/config.h \
 	kemarid/io/log.c kemarid/io/log.h \
 	mce-monitor/daemon.c mce-monitor/daemon.h \

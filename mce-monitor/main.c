@@ -22,6 +22,7 @@
 #include "mce-monitor/daemon.h"
 #include "mce-monitor/monitor.h"
 #include "mce-monitor/replay.h"
+#include "mce-monitor/now.h"
 
 #define RUN_DIR "/run/kemari"
 #define CONFIG KMR_SYSCONFDIR "/kemari/kemari.conf"
@@ -37,29 +38,11 @@ struct offline {
     uint64_t first_us, start_us; /* of the recording, of ours */
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void on_said(const struct kmr_hw_verdict *verdict, void *user)
 {
     struct offline *offline = user;
 
     kmr_mced_print(verdict, offline->monitor.policy.now_us);
-}
-
-static void on_saw(const struct kmr_hw_record *record,
-                   const struct kmr_hw_finding *finding, void *user)
-{
-    char line[2048];
-
-    (void)user;
-    kmr_monitor_json(record, finding, line, sizeof(line));
-    puts(line);
 }
 
 static void on_record(const struct kmr_hw_record *record, void *user)
@@ -77,7 +60,7 @@ static void on_due(uint64_t time_us, void *user)
     struct timespec ts;
 
     if (offline->start_us == 0) {
-        offline->start_us = now_us();
+        offline->start_us = kmr_now_us();
         offline->first_us = time_us;
     }
     at_us = offline->start_us + (time_us - offline->first_us);
@@ -110,7 +93,7 @@ static int replay(const struct kmr_config *config, const char *path, bool dump,
     }
     kmr_monitor_init(&offline->monitor, &config->health);
     offline->monitor.said = on_said;
-    offline->monitor.saw = dump ? on_saw : NULL;
+    offline->monitor.saw = dump ? kmr_mced_show : NULL;
     offline->monitor.user = offline;
     offline->monitor.quiet = true;
     offline->pace = pace;
@@ -134,7 +117,7 @@ static int replay(const struct kmr_config *config, const char *path, bool dump,
             stats.records, stats.pages, stats.lost, stats.broken, stats.foreign,
             offline->monitor.policy.seen[KMR_HW_UNKNOWN],
             cpu_us(&after) - cpu_us(&before),
-            offline->start_us ? now_us() - offline->start_us : 0,
+            offline->start_us ? kmr_now_us() - offline->start_us : 0,
             after.ru_maxrss,
             kmr_hw_health_text(kmr_policy_health(&offline->monitor.policy)));
     free(offline);

@@ -17,17 +17,6 @@ struct step {
     unsigned count;
 };
 
-const char *kmr_word_text(enum kmr_word word)
-{
-    static const char *const words[] = {
-#define X(id, word) [KMR_WORD_##id] = word,
-        KMR_WORDS(X)
-#undef X
-    };
-
-    return words[word];
-}
-
 const char *kmr_hw_health_text(enum kmr_hw_health health)
 {
     static const char *const texts[] = {
@@ -75,7 +64,7 @@ static void expect(struct kmr_policy *policy, uint64_t at_us)
 /* ---- verdicts ---- */
 
 __attribute__((format(printf, 4, 5))) static void say(
-    struct step *step, enum kmr_word word,
+    struct step *step, enum kmr_verdict word,
     const struct kmr_policy_source *source, const char *format, ...)
 {
     struct kmr_hw_verdict *verdict = &step->verdicts[step->count];
@@ -121,13 +110,13 @@ static bool node_moves(const struct kmr_policy *policy)
 {
     for (unsigned i = 0; i < KMR_POLICY_SOURCES && policy->reds > 0; i++) {
         if (policy->sources[i].used &&
-            policy->sources[i].issued >= KMR_WORD_MOVE_NODE) {
+            policy->sources[i].issued >= KMR_VERDICT_MOVE_NODE) {
             return true;
         }
     }
     for (unsigned i = 0; i < KMR_POLICY_PAGES && policy->reds > 0; i++) {
         if (policy->pages[i].used &&
-            policy->pages[i].issued >= KMR_WORD_MOVE_NODE) {
+            policy->pages[i].issued >= KMR_VERDICT_MOVE_NODE) {
             return true;
         }
     }
@@ -135,7 +124,7 @@ static bool node_moves(const struct kmr_policy *policy)
 }
 
 static void worsen(struct step *step, struct kmr_policy_source *source,
-                   enum kmr_word word, const char *why)
+                   enum kmr_verdict word, const char *why)
 {
     struct kmr_policy *policy = step->policy;
     const char *kind = kmr_hw_kind_text(source->kind);
@@ -148,31 +137,31 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
     }
     snprintf(name, sizeof(name), "%s%s%s", kind, source->name[0] ? " " : "",
              source->name);
-    if (word == KMR_WORD_DEGRADE) {
+    if (word == KMR_VERDICT_DEGRADE) {
         source->issued = word;
         kmr_policy_set_health(policy, source, KMR_HW_YELLOW);
         say(step, word, source, "%s: %s", name, why);
         return;
     }
-    if (word != KMR_WORD_TAKEOVER && node_moves(policy)) {
+    if (word != KMR_VERDICT_TAKEOVER && node_moves(policy)) {
         source->issued = word;
-        source->wanted = KMR_WORD_NOTE;
+        source->wanted = KMR_VERDICT_NOTE;
         kmr_policy_set_health(policy, source, KMR_HW_RED);
-        say(step, KMR_WORD_NOTE, source, "%s: %s; the node is left already",
+        say(step, KMR_VERDICT_NOTE, source, "%s: %s; the node is left already",
             name, why);
         return;
     }
     again_us = next_move(policy);
-    if (word != KMR_WORD_TAKEOVER && again_us != 0) {
+    if (word != KMR_VERDICT_TAKEOVER && again_us != 0) {
         /* Not red either: else Pacemaker would do what is held back here. */
         expect(policy, again_us);
-        if (source->wanted == KMR_WORD_NOTE) {
+        if (source->wanted == KMR_VERDICT_NOTE) {
             source->wanted = word;
             policy->withheld++;
             kmr_policy_set_health(policy, source, KMR_HW_YELLOW);
-            say(step, KMR_WORD_DEGRADE, source,
+            say(step, KMR_VERDICT_DEGRADE, source,
                 "%s: %s; %s held back for %llu s: too many moves", name, why,
-                kmr_word_text(word),
+                kmr_verdict_text(word),
                 (unsigned long long)((again_us - policy->now_us) / 1000000));
         }
         return;
@@ -180,7 +169,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
     policy->moves_us[policy->moves_at] = policy->now_us;
     policy->moves_at = (policy->moves_at + 1) % KMR_HEALTH_MOVES_MAX;
     source->issued = word;
-    source->wanted = KMR_WORD_NOTE;
+    source->wanted = KMR_VERDICT_NOTE;
     kmr_policy_set_health(policy, source, KMR_HW_RED);
     say(step, word, source, "%s: %s", name, why);
 }
@@ -199,7 +188,7 @@ static void note(struct step *step, const struct kmr_policy_source *source,
         policy->unsaid++;
         return;
     }
-    say(step, KMR_WORD_NOTE, source, "%s%s%s: %s",
+    say(step, KMR_VERDICT_NOTE, source, "%s%s%s: %s",
         kmr_hw_kind_text(source->kind), source->name[0] ? " " : "",
         source->name, why);
 }
@@ -235,7 +224,7 @@ static const char *called(const struct kmr_policy_source *source,
 }
 
 static void count_errors(struct step *step, struct kmr_policy_source *source,
-                         const struct kmr_hw_finding *f, enum kmr_word full,
+                         const struct kmr_hw_finding *f, enum kmr_verdict full,
                          bool is_new)
 {
     struct kmr_policy *policy = step->policy;
@@ -254,7 +243,7 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
         if (source->health > KMR_HW_GREEN) {
             return;
         }
-        full = KMR_WORD_DEGRADE;
+        full = KMR_VERDICT_DEGRADE;
     } else if (is_new && source->kind != KMR_HW_K_PAGE) {
         kmr_hw_detail(step->record, detail, sizeof(detail));
         snprintf(why, sizeof(why), "%s%s%s%s%s",
@@ -277,7 +266,7 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
 }
 
 static void at_once(struct step *step, struct kmr_policy_source *source,
-                    const struct kmr_hw_finding *f, enum kmr_word word)
+                    const struct kmr_hw_finding *f, enum kmr_verdict word)
 {
     char detail[96], why[192];
 
@@ -347,7 +336,7 @@ static void find_link(struct step *step, struct kmr_policy_source *source,
     snprintf(why, sizeof(why), "lost its carrier %.1f times of %s",
              source->fill, limit);
     if (reached(source->fill, policy->limits.flaps.count)) {
-        worsen(step, source, KMR_WORD_MOVE_PAIR, why);
+        worsen(step, source, KMR_VERDICT_MOVE_PAIR, why);
     } else if (is_new || source->health == KMR_HW_GREEN) {
         note(step, source, why);
     }
@@ -370,11 +359,11 @@ static void find_errors(struct step *step, struct kmr_policy_source *source,
                  "%llu records lost: what they were is not "
                  "known",
                  (unsigned long long)source->errors);
-        worsen(step, source, KMR_WORD_DEGRADE, why);
+        worsen(step, source, KMR_VERDICT_DEGRADE, why);
         return;
     }
     case KMR_HW_K_UNKNOWN:
-        count_errors(step, source, f, KMR_WORD_DEGRADE, is_new);
+        count_errors(step, source, f, KMR_VERDICT_DEGRADE, is_new);
         return;
     case KMR_HW_K_DISK:
         if (f->class == KMR_HW_INFO ||
@@ -382,15 +371,15 @@ static void find_errors(struct step *step, struct kmr_policy_source *source,
             policy->echoes++;
             return;
         }
-        count_errors(step, source, f, KMR_WORD_MOVE_PAIR, is_new);
+        count_errors(step, source, f, KMR_VERDICT_MOVE_PAIR, is_new);
         return;
     case KMR_HW_K_PCI:
         if (f->class == KMR_HW_FATAL) {
-            at_once(step, source, f, KMR_WORD_MOVE_NODE);
+            at_once(step, source, f, KMR_VERDICT_MOVE_NODE);
         } else if (f->class == KMR_HW_CORRECTED) {
-            count_errors(step, source, f, KMR_WORD_DEGRADE, is_new);
+            count_errors(step, source, f, KMR_VERDICT_DEGRADE, is_new);
         } else {
-            count_errors(step, source, f, KMR_WORD_MOVE_NODE, is_new);
+            count_errors(step, source, f, KMR_VERDICT_MOVE_NODE, is_new);
         }
         return;
     case KMR_HW_K_DIMM:
@@ -408,7 +397,7 @@ static void find_errors(struct step *step, struct kmr_policy_source *source,
     case KMR_HW_CLASS_COUNT:
         return;
     case KMR_HW_CORRECTED:
-        count_errors(step, source, f, KMR_WORD_MOVE_NODE, is_new);
+        count_errors(step, source, f, KMR_VERDICT_MOVE_NODE, is_new);
         return;
     case KMR_HW_DEFERRED:
     case KMR_HW_OPTIONAL:
@@ -419,11 +408,11 @@ static void find_errors(struct step *step, struct kmr_policy_source *source,
     if (grave_echo(policy, f)) {
         policy->echoes++;
     } else if (f->class == KMR_HW_DEFERRED) {
-        count_errors(step, source, f, KMR_WORD_MOVE_NODE, is_new);
+        count_errors(step, source, f, KMR_VERDICT_MOVE_NODE, is_new);
     } else {
         at_once(step, source, f,
-                f->class == KMR_HW_OPTIONAL ? KMR_WORD_MOVE_NODE
-                                            : KMR_WORD_TAKEOVER);
+                f->class == KMR_HW_OPTIONAL ? KMR_VERDICT_MOVE_NODE
+                                            : KMR_VERDICT_TAKEOVER);
     }
 }
 
@@ -454,7 +443,7 @@ static void take(struct step *step, const struct kmr_hw_finding *f)
         if (!source) {
             source = kmr_policy_add(policy, KMR_HW_K_PAGE, false, f->page);
         }
-        count_errors(step, source, f, KMR_WORD_MOVE_NODE, is_new);
+        count_errors(step, source, f, KMR_VERDICT_MOVE_NODE, is_new);
     }
 }
 
@@ -474,11 +463,11 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
 
         if (policy->now_us < down_us) {
             expect(policy, down_us);
-        } else if (source->wanted == KMR_WORD_NOTE) {
-            worsen(step, source, KMR_WORD_MOVE_PAIR, "is down");
+        } else if (source->wanted == KMR_VERDICT_NOTE) {
+            worsen(step, source, KMR_VERDICT_MOVE_PAIR, "is down");
         }
     }
-    if (source->wanted > KMR_WORD_NOTE) {
+    if (source->wanted > KMR_VERDICT_NOTE) {
         uint64_t again_us = next_move(policy);
 
         if (again_us != 0) {
@@ -488,7 +477,7 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
                        2 * low) {
             worsen(step, source, source->wanted, "still, and was held back");
         } else {
-            source->wanted = KMR_WORD_NOTE; /* it got better meanwhile */
+            source->wanted = KMR_VERDICT_NOTE; /* it got better meanwhile */
         }
     }
     if (source->health == KMR_HW_GREEN || source->down) {
@@ -507,9 +496,9 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
         return;
     }
     kmr_policy_set_health(policy, source, KMR_HW_GREEN);
-    source->issued = KMR_WORD_NOTE;
-    source->wanted = KMR_WORD_NOTE;
-    say(step, KMR_WORD_NOTE, source, "%s%s%s: quiet again",
+    source->issued = KMR_VERDICT_NOTE;
+    source->wanted = KMR_VERDICT_NOTE;
+    say(step, KMR_VERDICT_NOTE, source, "%s%s%s: quiet again",
         kmr_hw_kind_text(source->kind), source->name[0] ? " " : "",
         source->name);
 }

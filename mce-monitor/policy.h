@@ -19,23 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/verdict.h"
 #include "mce-monitor/hwdecode.h"
 #include "mce-monitor/limits.h"
-
-/* id, word; the later the graver */
-#define KMR_WORDS(X)          \
-    X(NOTE, "note")           \
-    X(DEGRADE, "degrade")     \
-    X(MOVE_PAIR, "move-pair") \
-    X(MOVE_NODE, "move-node") \
-    X(TAKEOVER, "takeover")
-
-enum kmr_word {
-#define X(id, word) KMR_WORD_##id,
-    KMR_WORDS(X)
-#undef X
-        KMR_WORD_COUNT
-};
 
 enum kmr_hw_health {
     KMR_HW_GREEN,
@@ -52,7 +38,7 @@ enum kmr_hw_health {
 #define KMR_POLICY_NOTES 20 /* of errors, in a minute */
 
 struct kmr_hw_verdict {
-    enum kmr_word word;
+    enum kmr_verdict word;
     enum kmr_hw_health health;    /* the node's, from now on */
     uint64_t record_us;           /* of the record that led to it; 0: none */
     char scope[KMR_POLICY_SCOPE]; /* "node", "block:8:16", "link:eth1" */
@@ -65,9 +51,9 @@ struct kmr_policy_source {
     bool uncorrected; /* another bucket than for corrected errors */
     uint64_t key;
     enum kmr_hw_health health;
-    enum kmr_word issued; /* the gravest since it was green */
-    enum kmr_word wanted; /* NOTE: none is held back */
-    bool down;            /* K_LINK: no carrier since down_us */
+    enum kmr_verdict issued; /* the gravest since it was green */
+    enum kmr_verdict wanted; /* NOTE: none is held back */
+    bool down;               /* K_LINK: no carrier since down_us */
     uint64_t down_us;
     double fill; /* errors in the bucket, at fill_us */
     uint64_t fill_us;
@@ -116,7 +102,6 @@ enum kmr_hw_health kmr_policy_health(const struct kmr_policy *policy);
 void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
                     size_t size);
 
-const char *kmr_word_text(enum kmr_word word);
 const char *kmr_hw_health_text(enum kmr_hw_health health);
 
 #endif

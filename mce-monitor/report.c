@@ -46,9 +46,11 @@ static int send_one(struct kmr_report *report, const struct one *one)
     const struct kmr_hw_verdict *verdict = &one->verdict;
     char scope[KMR_POLICY_SCOPE + 8], health[32], record[48], id[32];
     char reason[KMR_POLICY_REASON + 8];
-    const char *words[] = { "hardware", "report", kmr_word_text(verdict->word),
-                            scope,      health,   record,
-                            id,         reason };
+    const char *words[] = {
+        "hardware", "report", kmr_verdict_text(verdict->word),
+        scope,      health,   record,
+        id,         reason
+    };
 
     snprintf(scope, sizeof(scope), "scope=%s", verdict->scope);
     snprintf(health, sizeof(health), "health=%s",
@@ -173,7 +175,7 @@ void kmr_report_say(struct kmr_report *report,
         unsigned victim = 0;
 
         for (unsigned i = 0; i < report->count; i++) {
-            if (report->queue[i].verdict.word == KMR_WORD_NOTE) {
+            if (report->queue[i].verdict.word == KMR_VERDICT_NOTE) {
                 victim = i;
                 break;
             }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mce-monitor/source_edac.h"
+#include "mce-monitor/now.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -53,13 +54,10 @@ static void tell(struct kmr_edac *edac, const struct dimm *dimm, unsigned type,
                  uint64_t errors)
 {
     struct kmr_hw_record record;
-    struct timespec ts;
 
     memset(&record, 0, sizeof(record));
-    clock_gettime(CLOCK_MONOTONIC, &ts);
     record.event = KMR_HW_MC;
-    record.time_us =
-        (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+    record.time_us = kmr_now_us();
     record.have = 1u << KMR_HW_ERROR_TYPE_AT | 1u << KMR_HW_ERROR_COUNT_AT |
                   1u << KMR_HW_MC_INDEX_AT | 1u << KMR_HW_TOP_LAYER_AT;
     record.number[KMR_HW_ERROR_TYPE_AT] = type;

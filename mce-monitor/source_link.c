@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mce-monitor/source_link.h"
+#include "mce-monitor/now.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -57,13 +58,10 @@ struct kmr_link {
 static void tell(struct kmr_link *link, const struct one *one, bool carrier)
 {
     struct kmr_hw_record record;
-    struct timespec ts;
 
     memset(&record, 0, sizeof(record));
-    clock_gettime(CLOCK_MONOTONIC, &ts);
     record.event = KMR_HW_LINK;
-    record.time_us =
-        (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+    record.time_us = kmr_now_us();
     record.have = 1u << KMR_HW_IFINDEX_AT | 1u << KMR_HW_UP_AT;
     record.number[KMR_HW_IFINDEX_AT] = (uint64_t)one->index;
     record.number[KMR_HW_UP_AT] = carrier;

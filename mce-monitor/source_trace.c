@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mce-monitor/source_trace.h"
+#include "mce-monitor/now.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,14 +33,6 @@ struct kmr_trace {
     uint64_t window_ms;
     unsigned wakes;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void all_lack(struct kmr_trace *trace, const char *why)
 {
@@ -111,7 +104,7 @@ static int32_t on_tick(int32_t fd, int32_t events, void *data)
 static int32_t on_readable(int32_t fd, int32_t events, void *data)
 {
     struct kmr_trace *trace = data;
-    uint64_t now = now_ms();
+    uint64_t now = kmr_now_us() / 1000;
 
     (void)events;
     drain(trace, fd);

@@ -5,16 +5,9 @@
 
 #include "core/text.h"
 
-const char *kmr_paxos_text(enum kmr_paxos_kind kind)
-{
-    static const char *const texts[] = {
 #define X(name, text) text,
-        KMR_PAXOS_KINDS(X)
+KMR_TEXT_OF(kmr_paxos_text, kmr_paxos_kind, KMR_PAXOS_KINDS(X))
 #undef X
-    };
-
-    return (unsigned)kind < KMR_PAXOS_COUNT ? texts[kind] : "?";
-}
 
 void kmr_consensus_init(struct kmr_consensus *us, const char *node)
 {

@@ -8,20 +8,9 @@
 /* Worse than red: the guest's memory here is damaged, not just in danger. */
 #define RANK_DAMAGED ((unsigned)KMR_COLOUR_COUNT)
 
-#define TEXT_OF(function, type, LIST)                              \
-    const char *function(enum type value)                          \
-    {                                                              \
-        static const char *const texts[] = { LIST };               \
-        if ((unsigned)value >= sizeof(texts) / sizeof(texts[0])) { \
-            return "?";                                            \
-        }                                                          \
-        return texts[value];                                       \
-    }
-
 #define X(name, text) text,
-TEXT_OF(kmr_verdict_text, kmr_verdict, KMR_VERDICTS(X))
-TEXT_OF(kmr_stay_text, kmr_stay, KMR_STAYS(X))
-TEXT_OF(kmr_health_act_text, kmr_health_act, KMR_HEALTH_ACTS(X))
+KMR_TEXT_OF(kmr_stay_text, kmr_stay, KMR_STAYS(X))
+KMR_TEXT_OF(kmr_health_act_text, kmr_health_act, KMR_HEALTH_ACTS(X))
 #undef X
 
 void kmr_health_init(struct kmr_health *health, const char *node)

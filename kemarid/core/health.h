@@ -14,6 +14,7 @@
 
 #include "core/colour.h"
 #include "core/record.h"
+#include "core/verdict.h"
 
 #define KMR_HEALTH_VMS_MAX 256      /* as KMR_VMS_MAX of the shell */
 #define KMR_HEALTH_DECISIONS_MAX 16 /* of one look; more: look again */
@@ -29,23 +30,6 @@
 /* A kemari-mced that was restarted knows nothing of what its last run saw: its
  * word that all is well is believed after so long without a bad one. */
 #define KMR_HEALTH_QUIET_MS 600000u
-
-/* kemari-mced's, worst last */
-#define KMR_VERDICTS(X)                                                \
-    X(NOTE, "note")           /* nothing to do, or well again */       \
-    X(DEGRADE, "degrade")     /* the colour, and nothing else */       \
-    X(MOVE_PAIR, "move-pair") /* the pairs that use what is failing */ \
-    X(MOVE_NODE, "move-node") /* every guest of this node */           \
-    X(TAKEOVER, "takeover")   /* the same, from the last commit: what the \
-                               * guest has now may be damaged */
-
-enum kmr_verdict {
-#define X(name, text) KMR_VERDICT_##name,
-    KMR_VERDICTS(X)
-#undef X
-        KMR_VERDICT_COUNT
-};
-const char *kmr_verdict_text(enum kmr_verdict verdict);
 
 /* Why a guest that should go doesn't. */
 #define KMR_STAYS(X)                                                    \

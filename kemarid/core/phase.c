@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/pair.h"
 
+#include "core/text.h"
+
 /* The texts of pair.h's enums, and which phase may follow which. */
 
-#define TEXT_OF(function, type, prefix, LIST)                      \
-    const char *function(enum type value)                          \
-    {                                                              \
-        static const char *const texts[] = { LIST };               \
-        if ((unsigned)value >= sizeof(texts) / sizeof(texts[0])) { \
-            return "?";                                            \
-        }                                                          \
-        return texts[value];                                       \
-    }
-
 #define X(name, text) text,
-TEXT_OF(kmr_want_text, kmr_want, WANT, KMR_WANTS(X))
-TEXT_OF(kmr_claim_text, kmr_claim, CLAIM, KMR_CLAIMS(X))
-TEXT_OF(kmr_order_text, kmr_order, ORDER, KMR_ORDERS(X))
-TEXT_OF(kmr_event_text, kmr_event_type, EVENT, KMR_EVENTS(X))
-TEXT_OF(kmr_effect_text, kmr_effect_type, EFFECT, KMR_EFFECTS(X))
-TEXT_OF(kmr_colour_text, kmr_colour, COLOUR, KMR_COLOURS(X))
+KMR_TEXT_OF(kmr_want_text, kmr_want, KMR_WANTS(X))
+KMR_TEXT_OF(kmr_claim_text, kmr_claim, KMR_CLAIMS(X))
+KMR_TEXT_OF(kmr_order_text, kmr_order, KMR_ORDERS(X))
+KMR_TEXT_OF(kmr_event_text, kmr_event_type, KMR_EVENTS(X))
+KMR_TEXT_OF(kmr_effect_text, kmr_effect_type, KMR_EFFECTS(X))
+KMR_TEXT_OF(kmr_colour_text, kmr_colour, KMR_COLOURS(X))
 #undef X
 
 #define B(name) (1u << KMR_PHASE_##name)

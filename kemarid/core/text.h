@@ -20,4 +20,17 @@ bool kmr_text_is_uuid(const char *text);
  * file names and attribute names. */
 bool kmr_text_is_name(const char *text);
 
+/* Defines `const char *function(enum type)`; LIST: an X-macro's list, with X
+ * giving the text and a comma. */
+#define KMR_TEXT_OF(function, type, LIST)                          \
+    const char *function(enum type value)                          \
+    {                                                              \
+        static const char *const texts[] = { LIST };               \
+                                                                   \
+        if ((unsigned)value >= sizeof(texts) / sizeof(texts[0])) { \
+            return "?";                                            \
+        }                                                          \
+        return texts[value];                                       \
+    }
+
 #endif

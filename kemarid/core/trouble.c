@@ -12,13 +12,7 @@
  */
 
 #define X(name, text) text,
-const char *kmr_run_text(enum kmr_run run)
-{
-    static const char *const texts[] = { KMR_RUNS(X) };
-
-    return (unsigned)run < KMR_RUN_COUNT ? texts[run] : "?";
-}
-
+KMR_TEXT_OF(kmr_run_text, kmr_run, KMR_RUNS(X))
 #undef X
 
 static bool is_trouble(enum kmr_run run)

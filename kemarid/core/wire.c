@@ -13,27 +13,10 @@ struct walk {
     bool bad;
 };
 
-const char *kmr_msg_text(enum kmr_msg_type type)
-{
-    static const char *const texts[] = {
 #define X(name, text) text,
-        KMR_MSGS(X)
+KMR_TEXT_OF(kmr_msg_text, kmr_msg_type, KMR_MSGS(X))
+KMR_TEXT_OF(kmr_mced_text, kmr_mced, KMR_MCEDS(X))
 #undef X
-    };
-
-    return (unsigned)type < KMR_MSG_COUNT ? texts[type] : "?";
-}
-
-const char *kmr_mced_text(enum kmr_mced mced)
-{
-    static const char *const texts[] = {
-#define X(name, text) text,
-        KMR_MCEDS(X)
-#undef X
-    };
-
-    return (unsigned)mced < KMR_MCED_COUNT ? texts[mced] : "?";
-}
 
 static bool room(struct walk *walk, size_t bytes)
 {

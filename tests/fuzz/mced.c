@@ -66,7 +66,7 @@ static void on_record(const struct kmr_hw_record *record, void *user)
     for (unsigned i = 0; i < count; i++) {
         check(memchr(said[i].reason, 0, sizeof(said[i].reason)), "reason");
         check(memchr(said[i].scope, 0, sizeof(said[i].scope)), "scope");
-        check(said[i].word < KMR_WORD_COUNT, "word");
+        check(said[i].word < KMR_VERDICT_COUNT, "word");
     }
     check(kmr_policy_health(&policy) == KMR_HW_GREEN || policy.deadline_us ||
               finding.kind == KMR_HW_K_LINK,

@@ -30,12 +30,12 @@ static void add(unsigned count, const struct kmr_hw_verdict *verdicts,
         size_t used = strlen(trace);
 
         snprintf(trace + used, sizeof(trace) - used, "%.0f %s %s %s;",
-                 (double)now_us / S_US, kmr_word_text(verdicts[i].word),
+                 (double)now_us / S_US, kmr_verdict_text(verdicts[i].word),
                  verdicts[i].scope, kmr_hw_health_text(verdicts[i].health));
         used = strlen(reasons);
         snprintf(reasons + used, sizeof(reasons) - used, "%s;",
                  verdicts[i].reason);
-        moves += verdicts[i].word >= KMR_WORD_MOVE_PAIR;
+        moves += verdicts[i].word >= KMR_VERDICT_MOVE_PAIR;
         assert_true(verdicts[i].reason[0] != '\0');
     }
 }

@@ -137,7 +137,7 @@ static bool got_reports(void *arg)
     return reports >= *(unsigned *)arg;
 }
 
-static void say(enum kmr_word word, const char *reason)
+static void say(enum kmr_verdict word, const char *reason)
 {
     struct kmr_hw_verdict verdict = { .word = word,
                                       .health = KMR_HW_RED,
@@ -168,7 +168,7 @@ static void told(void **state)
     start_server();
     assert_int_equal(kmr_report_start(loop, on_sources, NULL, &report), 0);
     assert_true(run_until(loop, connected, NULL, PATIENCE_MS));
-    say(KMR_WORD_MOVE_PAIR, "the disk \"is\" dying");
+    say(KMR_VERDICT_MOVE_PAIR, "the disk \"is\" dying");
     assert_true(run_until(loop, all_answered, NULL, PATIENCE_MS));
     assert_string_equal(heard,
                         "hello sources={\"health\": \"green\"}\n"
@@ -177,7 +177,7 @@ static void told(void **state)
     /* more than may be under way at once, in their order, each once */
     heard[0] = '\0';
     for (int i = 0; i < 40; i++) {
-        say(KMR_WORD_DEGRADE, "many");
+        say(KMR_VERDICT_DEGRADE, "many");
     }
     kmr_report_hello(report);
     assert_true(run_until(loop, all_answered, NULL, PATIENCE_MS));
@@ -194,7 +194,7 @@ static void told(void **state)
     }
     /* refused: not said again */
     answer_code = 1;
-    say(KMR_WORD_NOTE, "refused");
+    say(KMR_VERDICT_NOTE, "refused");
     assert_true(run_until(loop, all_answered, NULL, PATIENCE_MS));
     answer_code = 0;
     kmr_report_stop(report);
@@ -208,9 +208,9 @@ static void waits(void **state)
 
     (void)state;
     assert_int_equal(kmr_report_start(loop, on_sources, NULL, &report), 0);
-    say(KMR_WORD_MOVE_NODE, "the one that counts");
+    say(KMR_VERDICT_MOVE_NODE, "the one that counts");
     for (int i = 0; i < 200; i++) {
-        say(KMR_WORD_NOTE, "noise");
+        say(KMR_VERDICT_NOTE, "noise");
     }
     assert_int_equal(kmr_report_waiting(report), KMR_REPORT_QUEUE);
     run_for(loop, 50);
@@ -223,7 +223,7 @@ static void waits(void **state)
     /* heard, but it ends before it answers: said again to the next one */
     silent = true;
     reports = 0;
-    say(KMR_WORD_TAKEOVER, "twice");
+    say(KMR_VERDICT_TAKEOVER, "twice");
     assert_true(run_until(loop, got_reports, &wanted, PATIENCE_MS));
     kmr_ipc_stop(server);
     silent = false;
