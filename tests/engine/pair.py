@@ -18,9 +18,10 @@ def now_us():
 class Pair:
     """A guest with its primary, from its boot on."""
 
-    def __init__(self, stage, number, words, shape, policy=None):
+    def __init__(self, stage, number, words, shape, policy=None,
+                 link_mbit=overload.LINK_MBIT):
         """WORDS are for the kernel: what the guest does. With a POLICY it
-        does more than its link carries."""
+        does more than its link carries, LINK_MBIT."""
         self.stage = stage
         self.words = words
         self.shape = shape
@@ -33,7 +34,7 @@ class Pair:
         self.protected_us = None
         self.confirmed = 0
         self.policy = policy
-        stage.limit_stream(overload.LINK_MBIT if policy else 0)
+        stage.limit_stream(link_mbit if policy else 0)
         self.old = []
         stage.prepare_images(self.folder, shape)
         self.primary = self._start(None)
@@ -79,7 +80,7 @@ class Pair:
 
     def protect(self, silence_ms=None):
         self.start_protection(silence_ms)
-        state = self.primary.await_state("in-step", "none", timeout=60)
+        state = self.primary.await_state("in-step", "none", timeout=READY_S)
         if state["state"] != "in-step":
             raise MachineError(f"not in step: {state.get('reason')}")
         self.primary.command("x-kemari-confirm",
