@@ -51,7 +51,7 @@
 #define KMR_PUBLISH_MS 250u
 #define KMR_PUBLISH_MAX_MS 1500u
 #define KMR_POLL_MS 5000u     /* the engine is asked */
-#define KMR_POLL_SYNC_MS 500u /* ... while it synchronises */
+#define KMR_POLL_SYNC_MS 500u /* ... while it synchronises, or is overloaded */
 /* A death may yet turn out a power-off, whose SHUTDOWN comes a few ms later.
  * If even more: the standby resumes a guest that then powers itself off. */
 #define KMR_GRACE_MS 2u

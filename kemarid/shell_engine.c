@@ -381,12 +381,14 @@ void kmr_vm_poll(void *data)
     struct kmr_vm *vm = data;
     char text[KMR_QMP_COMMAND_MAX];
     bool syncing = vm->pair.phase == KMR_PHASE_SYNCING;
+    /* the guest waits for what is decided about it */
+    bool often = syncing || vm->engine.unprotected;
 
     vm->poll = 0;
     if (!kmr_phase_has_qemu(vm->pair.phase)) {
         return;
     }
-    kmr_shell_timer(vm->shell, syncing ? KMR_POLL_SYNC_MS : KMR_POLL_MS, vm,
+    kmr_shell_timer(vm->shell, often ? KMR_POLL_SYNC_MS : KMR_POLL_MS, vm,
                     kmr_vm_poll, &vm->poll);
     if (!kmr_virt_is_connected(vm->shell->virt) ||
         vm->pair.order != KMR_ORDER_NONE || vm->creating || vm->killing) {

@@ -401,6 +401,7 @@ static void on_overload(struct kmr_vm *vm, const char *text)
                      "the link carries it, held for %u %% of the time"
                    : "pair %s: no overload any more (%u %%)",
                vm->pair.vm, (unsigned)status.throttle);
+        vm->engine.unprotected = status.unprotected;
         /* what is to be done about it, the answer says */
         if (vm->poll) {
             qb_loop_timer_del(vm->shell->loop, vm->poll);

@@ -214,7 +214,8 @@ void kmr_owner_engine(struct kmr_step *step)
             kmr_text_add_u64(text, sizeof(text), event->checkpoint);
             pair->retry_ms = 0;
             kmr_step_move(step, KMR_PHASE_IN_STEP, text);
-        } else if (pair->phase == KMR_PHASE_PROTECTED && event->overloaded) {
+        } else if (pair->phase == KMR_PHASE_PROTECTED && event->overloaded &&
+                   event->now_ms >= pair->since_ms + KMR_OVERLOAD_CALM_MS) {
             /* The engine goes on until it is released: until then, the
              * standby may take over. */
             hold(step, "overload: the guest dirties memory faster than the "

@@ -35,6 +35,9 @@
 #define KMR_BACKOFF_MIN_MS 1000u /* until the next try for a standby */
 #define KMR_BACKOFF_MAX_MS 60000u
 #define KMR_OVERLOAD_MS 60000u /* the same, after an overload */
+#define KMR_OVERLOAD_CALM_MS \
+    3000u /* one that is the synchronisation's own is over by then, and the \
+           * engine has seen a whole second without */
 #define KMR_FAILURE_MS 30000u  /* no promotion score after a failed boot */
 #define KMR_MISMATCH_MS 60000u /* Pacemaker's role is reported so long */
 #define KMR_ELSEWHERE_MS \

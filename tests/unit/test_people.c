@@ -308,9 +308,10 @@ static void test_overload(void **state)
     memcpy(event.id, sim.nodes[0].qemu.id, sizeof(event.id));
     memcpy(event.peer, sim.nodes[0].qemu.peer, sizeof(event.peer));
     sim_step(&sim, 0, &event); /* nothing is asked */
-    sim_run(&sim, 1000);
-    sim_expect(&sim, "");
     event.overloaded = true;
+    sim_step(&sim, 0, &event); /* the synchronisation's */
+    sim_run(&sim, KMR_OVERLOAD_CALM_MS);
+    sim_expect(&sim, "");
     sim_step(&sim, 0, &event);
     sim_run(&sim, 1000);
     assert_string_equal(sim.nodes[0].pair.agreed.record.owner.node, "node1");
