@@ -11,6 +11,7 @@ NAME = "127.0.0.1"
 # times as fast where the processor has it.
 PSK_PRIORITY = "NORMAL:-CHACHA20-POLY1305"
 KINDS = ("psk", "x509")
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 def openssl(folder, *words):
@@ -25,22 +26,31 @@ def make_psk(folder):
         file.write(f"{USER}:{secrets.token_hex(32)}\n")
 
 
-def make_x509(folder):
-    """An authority, and a certificate of each kind for any node."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(folder, "req", "-x509", *key, "-subj", "/CN=kemari test authority",
+def make_authority(folder):
+    openssl(folder, "req", "-x509", *NEW_KEY, "-subj",
+            "/CN=kemari test authority",
             "-addext", "keyUsage=critical,keyCertSign,digitalSignature",
             "-days", "2", "-keyout", "ca-key.pem", "-out", "ca-cert.pem")
+
+
+def make_x509(folder, address=NAME, authority=None):
+    """A certificate of each kind for the node with that address, of the
+    authority in that folder; without one it is made."""
+    if not authority:
+        make_authority(folder)
+        authority = folder
     for kind in ("server", "client"):
         with open(os.path.join(folder, "ext"), "w") as file:
             file.write("basicConstraints=critical,CA:FALSE\n"
                        "keyUsage=critical,digitalSignature\n"
                        f"extendedKeyUsage={kind}Auth\n"
-                       f"subjectAltName=IP:{NAME}\n")
-        openssl(folder, "req", "-new", *key, "-subj", f"/CN=kemari {kind}",
-                "-keyout", f"{kind}-key.pem", "-out", "csr")
+                       f"subjectAltName=IP:{address}\n")
+        openssl(folder, "req", "-new", *NEW_KEY, "-subj",
+                f"/CN=kemari {kind}", "-keyout", f"{kind}-key.pem",
+                "-out", "csr")
         openssl(folder, "x509", "-req", "-in", "csr", "-days", "2",
-                "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem",
+                "-CA", os.path.join(authority, "ca-cert.pem"),
+                "-CAkey", os.path.join(authority, "ca-key.pem"),
                 "-CAcreateserial", "-extfile", "ext",
                 "-out", f"{kind}-cert.pem")
 
