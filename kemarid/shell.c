@@ -71,10 +71,11 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
     vm->pair.agreed.nodes = shell->listed;
     vm->pair.agreed.there = kmr_shell_there(shell);
     shell->vms[shell->vm_count++] = vm;
+    vm->unread = true;
     if (shell->loaded) {
         kmr_state_adopt(vm); /* its state file is lost, or there was none */
+        kmr_shell_tell_peers(vm);
     }
-    kmr_shell_tell_peers(vm);
     return vm;
 }
 

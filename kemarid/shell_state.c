@@ -150,6 +150,9 @@ void kmr_state_write(struct kmr_vm *vm)
     char text[KMR_STATEFILE_MAX] = "";
     char name[KMR_VM_MAX + 8];
 
+    if (vm->unread) {
+        return; /* what the kemarid before knew would be overwritten */
+    }
     add(text, "version=%d\nvm=%s\nid=%s\nwrites=%" PRIu64 "\nlost=%d\n",
         VERSION, pair->vm, agreed->id, agreed->writes, agreed->lost);
     add_record(text, "", &agreed->record);
@@ -437,9 +440,12 @@ void kmr_state_adopt(struct kmr_vm *vm)
 {
     char name[KMR_VM_MAX + 8];
     char *text;
+    int err;
 
     snprintf(name, sizeof(name), "%s.pid", vm->pair.vm);
-    if (kmr_statefile_read(KMR_RUN_DIR, name, &text) == 0) {
+    err = kmr_statefile_read(KMR_RUN_DIR, name, &text);
+    vm->unread = false;
+    if (err == 0) {
         read_local(vm, text);
         free(text);
     }
@@ -479,7 +485,6 @@ static void put_aside(struct kmr_vm *vm, const char *file, const char *reason)
            "for %s until the others admit it",
            from, reason, to, vm->pair.vm);
     vm->pair.agreed.lost = true;
-    kmr_state_write(vm);
 }
 
 static void load_file(struct kmr_shell *shell, const char *file)
@@ -515,6 +520,7 @@ static void load_file(struct kmr_shell *shell, const char *file)
     if (reason) {
         put_aside(vm, file, reason);
         kmr_state_adopt(vm);
+        kmr_state_write(vm);
         free(text);
         return;
     }
@@ -529,6 +535,7 @@ static void load_file(struct kmr_shell *shell, const char *file)
             read_local(vm, text);
         }
     }
+    vm->unread = false;
     free(text);
 }
 
@@ -551,5 +558,8 @@ int kmr_state_load(struct kmr_shell *shell)
     }
     closedir(folder);
     shell->loaded = true;
+    for (unsigned i = 0; i < shell->vm_count; i++) {
+        kmr_shell_tell_peers(shell->vms[i]);
+    }
     return 0;
 }

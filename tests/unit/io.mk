@@ -4,8 +4,9 @@
 
 EXTRA_DIST += tests/unit/libvirt-sandbox tests/unit/test_virt.sh \
 	tests/unit/test_fencewatch.sh tests/unit/test_cpg.sh \
-	tests/unit/test_kemarictl.sh tests/unit/test_devices.sh
-TESTS += tests/unit/test_devices.sh
+	tests/unit/test_kemarictl.sh tests/unit/test_devices.sh \
+	tests/unit/test_unread.sh
+TESTS += tests/unit/test_devices.sh tests/unit/test_unread.sh
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libkmrio.a
