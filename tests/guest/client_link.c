@@ -18,6 +18,12 @@
 #define TCP_RTO_MAX_MS 44
 #endif
 #define RTO_MAX_MS 1000
+/*
+ * With it the kernel would give a connection up after 15 tries of a second
+ * each at most, while a guest may wait for its disk for minutes. This is how
+ * long 15 tries take without it.
+ */
+#define GIVE_UP_MS 924600
 
 unsigned client_link_waiting(const struct connection *link)
 {
@@ -55,6 +61,7 @@ void client_link_open(struct client *client, struct connection *link)
                                  .seq = link->next_seq };
     int one = 1;
     int rto_max_ms = RTO_MAX_MS;
+    unsigned give_up_ms = GIVE_UP_MS;
     unsigned patience_ms = 3000;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -66,6 +73,8 @@ void client_link_open(struct client *client, struct connection *link)
     setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &rto_max_ms,
                sizeof(rto_max_ms));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &give_up_ms,
+               sizeof(give_up_ms));
     /* only while connecting: the time-out of a send is that of connect() */
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO,
                &(struct timeval){ .tv_sec = patience_ms / 1000 },

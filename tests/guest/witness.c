@@ -200,11 +200,10 @@ static void serve_write(struct session *session, struct wit_request *request,
     }
     reply->status |= wit_disk_write((unsigned)(slot - slots), request, payload,
                                     session->buffer);
-    if (!(reply->status & WIT_IO_ERROR)) {
-        slot->applied++;
-        if (request->seq > slot->last_seq) {
-            slot->last_seq = request->seq;
-        }
+    /* Also one that failed: the client is told, and does not send it again. */
+    slot->applied++;
+    if (request->seq > slot->last_seq) {
+        slot->last_seq = request->seq;
     }
 }
 

@@ -287,6 +287,7 @@ static void *writer_main(void *arg)
         if (pread(fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
             wit_count(&wit_state.io_errors);
             wit_say("writer %u: read: %s", number, strerror(errno));
+            known[i] = 0; /* or the next round misses what is written now */
             continue;
         }
         uint32_t boot;
@@ -310,6 +311,8 @@ static void *writer_main(void *arg)
         if (pwrite(fd, record, WIT_BLOCK, offset) != WIT_BLOCK) {
             wit_count(&wit_state.io_errors);
             wit_say("writer %u: write: %s", number, strerror(errno));
+            known[i] = 0;
+            continue;
         }
         known[i] = seq;
         wit_count(&wit_state.writes);
