@@ -130,7 +130,7 @@ struct kmr_vm {
     uint64_t id_ticket;
     struct kmr_outgoing *outbox; /* waits for it; the oldest first */
     bool abstains;               /* it can't be written */
-    bool unread; /* nor may it be: it was not read yet */
+    bool unread;                 /* nor may it be: it was not read yet */
     bool health_said;            /* its attribute of health is set */
 };
 

@@ -80,6 +80,7 @@ bool kmr_alone_consider_standby(struct kmr_step *step);
 
 /* ---- trouble.c: a guest that stopped without being asked to ---- */
 void kmr_trouble_reset(struct kmr_pair *pair);
+void kmr_trouble_adopted(struct kmr_step *step);
 void kmr_trouble_heard(struct kmr_step *step); /* GUEST */
 void kmr_trouble_done(struct kmr_step *step);
 void kmr_trouble_consider(struct kmr_step *step);

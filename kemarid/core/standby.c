@@ -352,6 +352,7 @@ void kmr_pair_adopted(struct kmr_step *step)
     }
     if (kmr_inst_is(&pair->agreed.record.owner, pair->instance)) {
         adopted_owner(step);
+        kmr_trouble_adopted(step);
         return;
     }
     if (event->role != KMR_ENGINE_ROLE_STANDBY) {

@@ -41,15 +41,23 @@ static enum kmr_remedy remedy(const struct kmr_pair *pair)
     }
 }
 
+static uint64_t doubled(uint64_t ms, unsigned times, uint64_t most)
+{
+    for (unsigned i = 0; i < times && ms < most; i++) {
+        ms *= 2;
+    }
+    return ms < most ? ms : most;
+}
+
 /* Between one try and the next. The first one is at once, but for a disk,
  * which needs time to get better. */
 static uint64_t wait_ms(const struct kmr_pair *pair)
 {
     bool disk = pair->trouble.run == KMR_RUN_IO_ERROR;
     uint64_t most = disk ? KMR_IO_RETRY_MAX_MS : KMR_BACKOFF_MAX_MS;
-    uint64_t ms = KMR_BACKOFF_MIN_MS;
+    unsigned tries = pair->trouble.tries;
 
-    if (pair->trouble.tries == 0) {
+    if (tries == 0) {
         if (!disk) {
             return 0;
         }
@@ -58,10 +66,18 @@ static uint64_t wait_ms(const struct kmr_pair *pair)
             return pair->phase == KMR_PHASE_PROTECTED ? KMR_REMEDY_WAIT_MS : 0;
         }
     }
-    for (unsigned i = 1; i < pair->trouble.tries && ms < most; i++) {
-        ms *= 2;
-    }
-    return ms < most ? ms : most;
+    return doubled(KMR_BACKOFF_MIN_MS, tries > 1 ? tries - 1 : 0, most);
+}
+
+/* Whether the kemarid before this one had the guest told of errors is not
+ * known; QEMU would go on with that for ever. */
+void kmr_trouble_adopted(struct kmr_step *step)
+{
+    struct kmr_pair *pair = step->pair;
+    bool report = pair->policy.io_error == KMR_REMEDY_REPORT;
+
+    pair->trouble.report_ms =
+        step->event->now_ms + (report ? KMR_REPORT_MS : 0);
 }
 
 void kmr_trouble_reset(struct kmr_pair *pair)
@@ -154,12 +170,16 @@ void kmr_trouble_done(struct kmr_step *step)
         return;
     }
     if (ends) {
-        trouble->report_ms =
-            event->flag ? 0 : event->now_ms + KMR_BACKOFF_MIN_MS;
+        trouble->report_ms = event->flag
+                                 ? 0
+                                 : event->now_ms + doubled(KMR_BACKOFF_MIN_MS,
+                                                           trouble->refused++,
+                                                           KMR_BACKOFF_MAX_MS);
         return;
     }
     if (event->order == KMR_ORDER_REPORT && event->flag) {
         trouble->report_ms = event->now_ms + KMR_REPORT_MS;
+        trouble->refused = 0;
     } else if (event->order == KMR_ORDER_RETRY && event->flag) {
         trouble->report_ms = 0;
     }

@@ -68,6 +68,7 @@ struct kmr_trouble {
     uint64_t ran_ms;    /* since when it runs; 0: it doesn't */
     unsigned tries;     /* in a row */
     uint64_t report_ms; /* the guest is told of errors until then; 0: not */
+    unsigned refused;   /* to end that, in a row */
     bool dumped;
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The witness's client of one VM of the lab, outside the nodes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -42,6 +43,8 @@ class Client:
         self.child = None
 
     def launch(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.log)  # an earlier one's
         err = open(self.complaints, 'ab') if self.complaints else None
         try:
             self.child = subprocess.Popen(

@@ -201,6 +201,9 @@ static void order(struct sim *sim, unsigned index, const struct kmr_effect *eff)
         assert_true(eff->generation > qemu->generation);
         assert_false(qemu->frozen);
         qemu->generation = eff->generation;
+        if (eff->order != KMR_ORDER_RESTART) {
+            qemu->reports = eff->order == KMR_ORDER_REPORT;
+        }
         done(sim, index, eff, true, "");
         if (eff->order != KMR_ORDER_RETRY || !node->bad_disk) {
             sim_guest(sim, index, KMR_RUN_RUNNING, "");
@@ -553,6 +556,7 @@ void sim_kemarid_back(struct sim *sim, unsigned index)
     from_file(&node->pair, &old.agreed);
     node->pair.want = old.want;
     node->pair.alone = old.alone;
+    node->pair.policy = old.policy;
     node->pair.phase =
         old.want == KMR_WANT_STOPPED ? KMR_PHASE_STOPPED : KMR_PHASE_IDLE;
     if (node->qemu.exists) {

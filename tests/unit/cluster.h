@@ -29,6 +29,7 @@
 
 struct sim_qemu {
     bool exists, frozen, running;
+    bool reports; /* errors of disks, to its guest */
     char id[KMR_UUID_MAX], peer[KMR_UUID_MAX];
     enum kmr_engine_role role;
     enum kmr_engine state;

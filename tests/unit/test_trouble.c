@@ -190,6 +190,52 @@ static void test_report(void **state)
     assert_int_equal(count("tried again"), 0);
 }
 
+/* QEMU knows nothing of the minute: a kemarid that is restarted ends it. */
+static void test_report_restarted(void **state)
+{
+    struct kmr_guest_policy policy = kmr_guest_policy_default();
+
+    (void)state;
+    policy.io_error = KMR_REMEDY_REPORT;
+    boot_alone(policy);
+    sim_guest(&sim, 0, KMR_RUN_IO_ERROR, "virtio-disk0");
+    sim_run(&sim, 10);
+    assert_true(sim.nodes[0].qemu.reports);
+    sim_kemarid_dies(&sim, 0);
+    sim_run(&sim, 1000);
+    sim_kemarid_back(&sim, 0);
+    sim_run(&sim, KMR_REPORT_MS - 100);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_SOLO);
+    assert_true(sim.nodes[0].qemu.reports);
+    sim_run(&sim, 2000);
+    assert_false(sim.nodes[0].qemu.reports);
+
+    /* at once, where this is no policy any more */
+    sim_guest(&sim, 0, KMR_RUN_IO_ERROR, "virtio-disk0");
+    sim_run(&sim, 2000);
+    assert_true(sim.nodes[0].qemu.reports);
+    sim_kemarid_dies(&sim, 0);
+    sim.nodes[0].pair.policy = kmr_guest_policy_default();
+    sim_kemarid_back(&sim, 0);
+    sim_run(&sim, 5000);
+    assert_false(sim.nodes[0].qemu.reports);
+
+    /* a QEMU that does not know the order is not asked all the time */
+    sim_kemarid_dies(&sim, 0);
+    sim.nodes[0].pair.policy = policy;
+    sim_kemarid_back(&sim, 0);
+    sim_run(&sim, KMR_REPORT_MS - 100);
+    sim.nodes[0].mute = true;
+    sim.trace[0] = '\0';
+    for (unsigned i = 0; i < 300; i++) {
+        sim_run(&sim, 1000);
+        if (sim.nodes[0].pair.order == KMR_ORDER_RETRY) {
+            answer(KMR_ORDER_RETRY, false);
+        }
+    }
+    assert_in_range(count("no\n"), 8, 12);
+}
+
 static void test_stop(void **state)
 {
     struct kmr_guest_policy policy = kmr_guest_policy_default();
@@ -315,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_moves_again),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_report_restarted),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_panic),
         cmocka_unit_test(test_panic_held),
