@@ -10,6 +10,7 @@ kemari_core_sources = \
 	kemarid/core/fact.c \
 	kemarid/core/health.c kemarid/core/health.h kemarid/core/verdict.h \
 	kemarid/core/limits.h \
+	kemarid/core/moves.c kemarid/core/moves.h \
 	kemarid/core/nodefence.c kemarid/core/nodefence.h \
 	kemarid/core/owner.c \
 	kemarid/core/owner_engine.c \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "shell.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <qb/qbdefs.h>
 #include <qb/qblog.h>
 
+#include "core/moves.h"
 #include "core/text.h"
 #include "shell_health.h"
 
@@ -259,6 +261,60 @@ static void act(struct kmr_shell *shell,
     }
 }
 
+/* ---- what a restart must not forget: /run/kemari/VM.moves ---- */
+
+#define SUFFIX ".moves"
+
+static void keep_moves(struct kmr_shell *shell)
+{
+    for (unsigned i = 0; i < KMR_HEALTH_VMS_MAX; i++) {
+        struct kmr_health_vm *entry = &shell->health->core.vms[i];
+        char name[KMR_VM_MAX + sizeof(SUFFIX)], text[KMR_MOVES_TEXT_MAX];
+
+        if (!entry->changed) {
+            continue;
+        }
+        kmr_moves_write(entry, shell->boot, text, sizeof(text));
+        snprintf(name, sizeof(name), "%s" SUFFIX, entry->vm);
+        if (kmr_statefile_write(shell->pids, name, text[0] ? text : NULL,
+                                NULL) == 0) {
+            entry->changed = false;
+        }
+    }
+}
+
+static void read_moves(struct kmr_shell *shell)
+{
+    DIR *folder = opendir(KMR_RUN_DIR);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        size_t len = strlen(entry->d_name), end = strlen(SUFFIX);
+        char vm[KMR_VM_MAX], *text = NULL;
+        const char *why = "can't be read";
+
+        if (len <= end || len - end >= KMR_VM_MAX || entry->d_name[0] == '.' ||
+            strcmp(entry->d_name + len - end, SUFFIX) != 0) {
+            continue;
+        }
+        snprintf(vm, sizeof(vm), "%.*s", (int)(len - end), entry->d_name);
+        if (kmr_statefile_read(KMR_RUN_DIR, entry->d_name, &text) == 0) {
+            why = kmr_moves_read(&shell->health->core, vm, shell->boot, text,
+                                 kmr_now_ms());
+        }
+        free(text);
+        if (why) {
+            qb_log(LOG_WARNING, KMR_RUN_DIR "/%s: %s: moves are not counted",
+                   entry->d_name, why);
+        }
+    }
+    if (folder) {
+        closedir(folder);
+    }
+}
+
+/* ---- looking ---- */
+
 static void on_timer(void *data)
 {
     struct kmr_shell *shell = data;
@@ -306,6 +362,7 @@ void kmr_shell_health_look(struct kmr_shell *shell)
         more = kmr_health_look(&health->core, pairs, shell->vm_count,
                                kmr_now_ms(), &out);
         health->decided_us = kmr_mono_us();
+        keep_moves(shell); /* before what was decided is begun */
         for (unsigned i = 0; i < out.count; i++) {
             act(shell, &out.list[i]);
         }
@@ -448,6 +505,7 @@ int kmr_shell_health_start(struct kmr_shell *shell)
     health->core.limits = shell->config.moves;
     strcpy(health->own.sources, "{}");
     shell->health = health;
+    read_moves(shell);
     return kmr_attrwatch_start(shell->loop, NULL, attrd_restarted, shell,
                                &health->attrd);
 }

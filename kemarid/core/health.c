@@ -20,7 +20,7 @@ void kmr_health_init(struct kmr_health *health, const char *node)
     health->limits = kmr_move_limits_default();
 }
 
-static struct kmr_health_vm *find(struct kmr_health *health, const char *vm)
+struct kmr_health_vm *kmr_health_vm(struct kmr_health *health, const char *vm)
 {
     struct kmr_health_vm *spare = NULL;
 
@@ -103,7 +103,7 @@ void kmr_health_gone(struct kmr_health *health)
 void kmr_health_want(struct kmr_health *health, const char *vm,
                      enum kmr_verdict verdict, const char *reason)
 {
-    struct kmr_health_vm *entry = find(health, vm);
+    struct kmr_health_vm *entry = kmr_health_vm(health, vm);
 
     if (!entry ||
         (verdict != KMR_VERDICT_MOVE_PAIR && verdict != KMR_VERDICT_TAKEOVER)) {
@@ -158,11 +158,12 @@ enum kmr_verdict kmr_health_memory(bool guest, const char *action)
 void kmr_health_moving(struct kmr_health *health, const char *vm,
                        const char *from, uint64_t now_ms)
 {
-    struct kmr_health_vm *entry = find(health, vm);
+    struct kmr_health_vm *entry = kmr_health_vm(health, vm);
 
     if (entry) {
         kmr_text_set(entry->moving_from, sizeof(entry->moving_from), from);
         entry->moving_ms = now_ms;
+        entry->changed = true;
     }
 }
 
@@ -189,11 +190,13 @@ static void note_moves(struct kmr_health_vm *entry,
     }
     if (pair->owner[0] != '\0' &&
         !kmr_text_same(pair->owner, entry->moving_from)) {
+        entry->changed = true;
         entry->moved_ms[entry->moved++ % KMR_MOVES_KEPT] = now_ms;
         kmr_text_set(entry->came_from, sizeof(entry->came_from),
                      entry->moving_from);
         entry->moving_from[0] = '\0';
     } else if (now_ms >= entry->moving_ms + KMR_HEALTH_MOVING_MS) {
+        entry->changed = true;
         entry->moving_from[0] = '\0';
     }
 }
@@ -387,7 +390,7 @@ bool kmr_health_look(struct kmr_health *health,
     /* one decision per pair and round at most: `room` is all it takes */
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < count; i++) {
-            struct kmr_health_vm *entry = find(health, pairs[i].vm);
+            struct kmr_health_vm *entry = kmr_health_vm(health, pairs[i].vm);
 
             if (!entry) {
                 continue;

@@ -81,6 +81,7 @@ struct kmr_health_vm {
     char came_from[KMR_NODE_MAX];
     uint64_t moved_ms[KMR_MOVES_KEPT]; /* the last ones, a ring */
     unsigned moved;
+    bool changed; /* these have, since the shell last wrote them down */
 };
 
 struct kmr_health {
@@ -146,6 +147,8 @@ struct kmr_health_out {
 };
 
 void kmr_health_init(struct kmr_health *health, const char *node);
+/* Its entry, a new one if need be; NULL: there are too many. */
+struct kmr_health_vm *kmr_health_vm(struct kmr_health *health, const char *vm);
 
 /* kemari-mced is there; `new_run`: not the one that was there last. `colour`
  * NONE: it has no source. `why`: of the colour, may be empty. */

@@ -113,6 +113,14 @@ tests_unit_test_health_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_health_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_health
 
+check_PROGRAMS += tests/unit/test_moves
+tests_unit_test_moves_SOURCES = tests/unit/test_moves.c \
+	kemarid/core/health.c kemarid/core/moves.c kemarid/core/phase.c \
+	kemarid/core/text.c
+tests_unit_test_moves_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_moves_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_moves
+
 check_PROGRAMS += tests/unit/test_flapping
 tests_unit_test_flapping_SOURCES = tests/unit/test_flapping.c \
 	kemarid/core/health.c kemarid/core/phase.c kemarid/core/text.c
