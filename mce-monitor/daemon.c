@@ -55,7 +55,7 @@ void kmr_mced_print(const struct kmr_hw_verdict *verdict, uint64_t at_us)
 {
     printf("%" PRIu64 ".%06" PRIu64 " %s %s %s %s\n", at_us / 1000000,
            at_us % 1000000, kmr_verdict_text(verdict->word), verdict->scope,
-           kmr_hw_health_text(verdict->health), verdict->reason);
+           kmr_colour_text(verdict->health), verdict->reason);
 }
 
 static void on_said(const struct kmr_hw_verdict *verdict, void *user)
@@ -70,7 +70,7 @@ static void on_said(const struct kmr_hw_verdict *verdict, void *user)
 
     qb_log(levels[verdict->word], "%s %s, %s: %s (%" PRIu64 " us)",
            kmr_verdict_text(verdict->word), verdict->scope,
-           kmr_hw_health_text(verdict->health), verdict->reason,
+           kmr_colour_text(verdict->health), verdict->reason,
            verdict->record_us && verdict->record_us <= now
                ? now - verdict->record_us
                : 0);
@@ -241,8 +241,7 @@ static void on_sources(char *ret_json, size_t size, void *user)
              "\"lost\": %" PRIu64 ", \"records\": %" PRIu64
              ", \"health\": \"%s\", \"why\": %s}",
              mced->monitor.lost, mced->monitor.records,
-             kmr_hw_health_text(kmr_policy_health(&mced->monitor.policy)),
-             quoted);
+             kmr_colour_text(kmr_policy_health(&mced->monitor.policy)), quoted);
 }
 
 static void start_links(struct mced *mced)

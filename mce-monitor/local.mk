@@ -28,7 +28,8 @@ kemari_mced_io_sources = \
 
 sbin_PROGRAMS += kemari-mced
 kemari_mced_SOURCES = \
-	kemarid/core/text.c kemarid/core/text.h kemarid/core/verdict.h \
+	kemarid/core/colour.h kemarid/core/text.c kemarid/core/text.h \
+	kemarid/core/verdict.h \
 	kemarid/io/config.c kemarid/io/config.h \
 	kemarid/io/log.c kemarid/io/log.h \
 	mce-monitor/daemon.c mce-monitor/daemon.h \

@@ -119,7 +119,7 @@ static int replay(const struct kmr_config *config, const char *path, bool dump,
             cpu_us(&after) - cpu_us(&before),
             offline->start_us ? kmr_now_us() - offline->start_us : 0,
             after.ru_maxrss,
-            kmr_hw_health_text(kmr_policy_health(&offline->monitor.policy)));
+            kmr_colour_text(kmr_policy_health(&offline->monitor.policy)));
     free(offline);
     return 0;
 }

@@ -17,17 +17,6 @@ struct step {
     unsigned count;
 };
 
-const char *kmr_hw_health_text(enum kmr_hw_health health)
-{
-    static const char *const texts[] = {
-        [KMR_HW_GREEN] = "green",
-        [KMR_HW_YELLOW] = "yellow",
-        [KMR_HW_RED] = "red",
-    };
-
-    return texts[health];
-}
-
 void kmr_policy_init(struct kmr_policy *policy,
                      const struct kmr_health_limits *limits)
 {
@@ -47,11 +36,11 @@ uint64_t kmr_policy_deadline(const struct kmr_policy *policy)
     return policy->deadline_us;
 }
 
-enum kmr_hw_health kmr_policy_health(const struct kmr_policy *policy)
+enum kmr_colour kmr_policy_health(const struct kmr_policy *policy)
 {
-    return policy->reds > 0      ? KMR_HW_RED
-           : policy->yellows > 0 ? KMR_HW_YELLOW
-                                 : KMR_HW_GREEN;
+    return policy->reds > 0      ? KMR_COLOUR_RED
+           : policy->yellows > 0 ? KMR_COLOUR_YELLOW
+                                 : KMR_COLOUR_GREEN;
 }
 
 static void expect(struct kmr_policy *policy, uint64_t at_us)
@@ -132,21 +121,21 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
     uint64_t again_us;
 
     expect(policy, policy->now_us + policy->limits.recover_ms * MS_US);
-    if (word <= source->issued && source->health > KMR_HW_GREEN) {
+    if (word <= source->issued && source->health > KMR_COLOUR_GREEN) {
         return; /* said */
     }
     snprintf(name, sizeof(name), "%s%s%s", kind, source->name[0] ? " " : "",
              source->name);
     if (word == KMR_VERDICT_DEGRADE) {
         source->issued = word;
-        kmr_policy_set_health(policy, source, KMR_HW_YELLOW);
+        kmr_policy_set_health(policy, source, KMR_COLOUR_YELLOW);
         say(step, word, source, "%s: %s", name, why);
         return;
     }
     if (word != KMR_VERDICT_TAKEOVER && node_moves(policy)) {
         source->issued = word;
         source->wanted = KMR_VERDICT_NOTE;
-        kmr_policy_set_health(policy, source, KMR_HW_RED);
+        kmr_policy_set_health(policy, source, KMR_COLOUR_RED);
         say(step, KMR_VERDICT_NOTE, source, "%s: %s; the node is left already",
             name, why);
         return;
@@ -158,7 +147,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
         if (source->wanted == KMR_VERDICT_NOTE) {
             source->wanted = word;
             policy->withheld++;
-            kmr_policy_set_health(policy, source, KMR_HW_YELLOW);
+            kmr_policy_set_health(policy, source, KMR_COLOUR_YELLOW);
             say(step, KMR_VERDICT_DEGRADE, source,
                 "%s: %s; %s held back for %llu s: too many moves", name, why,
                 kmr_verdict_text(word),
@@ -170,7 +159,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
     policy->moves_at = (policy->moves_at + 1) % KMR_HEALTH_MOVES_MAX;
     source->issued = word;
     source->wanted = KMR_VERDICT_NOTE;
-    kmr_policy_set_health(policy, source, KMR_HW_RED);
+    kmr_policy_set_health(policy, source, KMR_COLOUR_RED);
     say(step, word, source, "%s: %s", name, why);
 }
 
@@ -236,11 +225,11 @@ static void count_errors(struct step *step, struct kmr_policy_source *source,
         return; /* held back already */
     }
     if (reached(source->fill, rate->count)) {
-        if (source->issued >= full && source->health > KMR_HW_GREEN) {
+        if (source->issued >= full && source->health > KMR_COLOUR_GREEN) {
             return;
         }
     } else if (f->warned || reached(source->fill, yellow_from(policy, rate))) {
-        if (source->health > KMR_HW_GREEN) {
+        if (source->health > KMR_COLOUR_GREEN) {
             return;
         }
         full = KMR_VERDICT_DEGRADE;
@@ -321,7 +310,7 @@ static void find_link(struct step *step, struct kmr_policy_source *source,
     source->down = f->down;
     source->last_us = policy->now_us;
     if (!f->down) {
-        if (source->health == KMR_HW_GREEN ||
+        if (source->health == KMR_COLOUR_GREEN ||
             policy->now_us - source->down_us >=
                 policy->limits.link_down_ms * MS_US) {
             note(step, source, "has its carrier again");
@@ -337,7 +326,7 @@ static void find_link(struct step *step, struct kmr_policy_source *source,
              source->fill, limit);
     if (reached(source->fill, policy->limits.flaps.count)) {
         worsen(step, source, KMR_VERDICT_MOVE_PAIR, why);
-    } else if (is_new || source->health == KMR_HW_GREEN) {
+    } else if (is_new || source->health == KMR_COLOUR_GREEN) {
         note(step, source, why);
     }
 }
@@ -480,7 +469,7 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
             source->wanted = KMR_VERDICT_NOTE; /* it got better meanwhile */
         }
     }
-    if (source->health == KMR_HW_GREEN || source->down) {
+    if (source->health == KMR_COLOUR_GREEN || source->down) {
         return;
     }
     left = kmr_policy_fill_at(source, rate, policy->now_us) - low;
@@ -495,7 +484,7 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
         expect(policy, quiet_us);
         return;
     }
-    kmr_policy_set_health(policy, source, KMR_HW_GREEN);
+    kmr_policy_set_health(policy, source, KMR_COLOUR_GREEN);
     source->issued = KMR_VERDICT_NOTE;
     source->wanted = KMR_VERDICT_NOTE;
     say(step, KMR_VERDICT_NOTE, source, "%s%s%s: quiet again",
@@ -552,7 +541,7 @@ void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
     unsigned said = 0;
 
     ret_text[0] = '\0';
-    for (int health = KMR_HW_RED; health > KMR_HW_GREEN; health--) {
+    for (int health = KMR_COLOUR_RED; health > KMR_COLOUR_GREEN; health--) {
         for (unsigned i = 0; i < KMR_POLICY_SOURCES + KMR_POLICY_PAGES; i++) {
             const struct kmr_policy_source *source =
                 i < KMR_POLICY_SOURCES ? &policy->sources[i]
@@ -565,7 +554,7 @@ void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
             snprintf(ret_text + used, size - used, "%s%s%s%s %s",
                      used ? ", " : "", kmr_hw_kind_text(source->kind),
                      source->name[0] ? " " : "", source->name,
-                     kmr_hw_health_text(source->health));
+                     kmr_colour_text(source->health));
         }
     }
 }

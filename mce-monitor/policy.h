@@ -19,16 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/colour.h"
 #include "core/verdict.h"
 #include "mce-monitor/hwdecode.h"
 #include "mce-monitor/limits.h"
-
-enum kmr_hw_health {
-    KMR_HW_GREEN,
-    KMR_HW_YELLOW,
-    KMR_HW_RED,
-    KMR_HW_HEALTH_COUNT
-};
 
 #define KMR_POLICY_SOURCES 192 /* all but pages */
 #define KMR_POLICY_PAGES 192   /* pages with corrected errors */
@@ -39,7 +33,7 @@ enum kmr_hw_health {
 
 struct kmr_hw_verdict {
     enum kmr_verdict word;
-    enum kmr_hw_health health;    /* the node's, from now on */
+    enum kmr_colour health;       /* the node's, from now on */
     uint64_t record_us;           /* of the record that led to it; 0: none */
     char scope[KMR_POLICY_SCOPE]; /* "node", "block:8:16", "link:eth1" */
     char reason[KMR_POLICY_REASON];
@@ -50,7 +44,7 @@ struct kmr_policy_source {
     enum kmr_hw_kind kind;
     bool uncorrected; /* another bucket than for corrected errors */
     uint64_t key;
-    enum kmr_hw_health health;
+    enum kmr_colour health;
     enum kmr_verdict issued; /* the gravest since it was green */
     enum kmr_verdict wanted; /* NOTE: none is held back */
     bool down;               /* K_LINK: no carrier since down_us */
@@ -97,11 +91,9 @@ unsigned kmr_policy_step(struct kmr_policy *policy,
 /* Step again at this time at the latest; 0: not before the next record. */
 uint64_t kmr_policy_deadline(const struct kmr_policy *policy);
 
-enum kmr_hw_health kmr_policy_health(const struct kmr_policy *policy);
+enum kmr_colour kmr_policy_health(const struct kmr_policy *policy);
 /* Why it isn't green: the worst sources, "" if it is. */
 void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
                     size_t size);
-
-const char *kmr_hw_health_text(enum kmr_hw_health health);
 
 #endif

@@ -25,6 +25,6 @@ struct kmr_policy_source *kmr_policy_add(struct kmr_policy *policy,
                                          bool uncorrected, uint64_t key);
 void kmr_policy_set_health(struct kmr_policy *policy,
                            struct kmr_policy_source *source,
-                           enum kmr_hw_health health);
+                           enum kmr_colour health);
 
 #endif

@@ -6,13 +6,13 @@
 
 void kmr_policy_set_health(struct kmr_policy *policy,
                            struct kmr_policy_source *source,
-                           enum kmr_hw_health health)
+                           enum kmr_colour health)
 {
-    policy->reds -= source->health == KMR_HW_RED;
-    policy->yellows -= source->health == KMR_HW_YELLOW;
+    policy->reds -= source->health == KMR_COLOUR_RED;
+    policy->yellows -= source->health == KMR_COLOUR_YELLOW;
     source->health = health;
-    policy->reds += health == KMR_HW_RED;
-    policy->yellows += health == KMR_HW_YELLOW;
+    policy->reds += health == KMR_COLOUR_RED;
+    policy->yellows += health == KMR_COLOUR_YELLOW;
 }
 
 const struct kmr_rate *kmr_policy_rate(const struct kmr_policy *policy,
@@ -158,7 +158,7 @@ struct kmr_policy_source *kmr_policy_add(struct kmr_policy *policy,
     struct kmr_policy_source *table = table_of(policy, kind, &count);
     struct kmr_policy_source *source = victim(policy, table, count);
     /* Where all are ill, the node's health must not get better by that. */
-    enum kmr_hw_health health = source->used ? source->health : KMR_HW_GREEN;
+    enum kmr_colour health = source->used ? source->health : KMR_COLOUR_GREEN;
 
     memset(source, 0, sizeof(*source));
     source->used = true;

@@ -54,7 +54,7 @@ static int send_one(struct kmr_report *report, const struct one *one)
 
     snprintf(scope, sizeof(scope), "scope=%s", verdict->scope);
     snprintf(health, sizeof(health), "health=%s",
-             kmr_hw_health_text(verdict->health));
+             kmr_colour_text(verdict->health));
     snprintf(record, sizeof(record), "record-us=%llu",
              (unsigned long long)verdict->record_us);
     snprintf(id, sizeof(id), "id=%llu", (unsigned long long)one->id);

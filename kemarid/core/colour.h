@@ -2,6 +2,8 @@
 #ifndef KMR_CORE_COLOUR_H
 #define KMR_CORE_COLOUR_H
 
+#include "core/text.h"
+
 /* The health of a node, as Pacemaker's #health-... attributes name it. */
 
 #define KMR_COLOURS(X)                                            \
@@ -16,10 +18,13 @@ enum kmr_colour {
 #undef X
         KMR_COLOUR_COUNT
 };
-const char *kmr_colour_text(enum kmr_colour colour);
 
-/* 0 is best. Unknown is worse than green, and better than known bad. */
-static inline unsigned kmr_colour_rank(enum kmr_colour colour)
+#define X(name, text) text,
+static inline KMR_TEXT_OF(kmr_colour_text, kmr_colour, KMR_COLOURS(X))
+#undef X
+
+    /* 0 is best. Unknown is worse than green, and better than known bad. */
+    static inline unsigned kmr_colour_rank(enum kmr_colour colour)
 {
     return colour == KMR_COLOUR_GREEN  ? 0
            : colour == KMR_COLOUR_NONE ? 1

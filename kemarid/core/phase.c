@@ -11,7 +11,6 @@ KMR_TEXT_OF(kmr_claim_text, kmr_claim, KMR_CLAIMS(X))
 KMR_TEXT_OF(kmr_order_text, kmr_order, KMR_ORDERS(X))
 KMR_TEXT_OF(kmr_event_text, kmr_event_type, KMR_EVENTS(X))
 KMR_TEXT_OF(kmr_effect_text, kmr_effect_type, KMR_EFFECTS(X))
-KMR_TEXT_OF(kmr_colour_text, kmr_colour, KMR_COLOURS(X))
 #undef X
 
 #define B(name) (1u << KMR_PHASE_##name)

@@ -41,11 +41,12 @@ static void check_policy(void)
             i < KMR_POLICY_SOURCES ? &policy.sources[i]
                                    : &policy.pages[i - KMR_POLICY_SOURCES];
 
-        check(source->used || source->health == KMR_HW_GREEN, "unused, ill");
+        check(source->used || source->health <= KMR_COLOUR_GREEN,
+              "unused, ill");
         check(memchr(source->name, 0, sizeof(source->name)), "name");
         check(source->fill >= 0, "fill");
-        reds += source->health == KMR_HW_RED;
-        yellows += source->health == KMR_HW_YELLOW;
+        reds += source->health == KMR_COLOUR_RED;
+        yellows += source->health == KMR_COLOUR_YELLOW;
     }
     check(reds == policy.reds && yellows == policy.yellows, "health");
 }
@@ -68,8 +69,8 @@ static void on_record(const struct kmr_hw_record *record, void *user)
         check(memchr(said[i].scope, 0, sizeof(said[i].scope)), "scope");
         check(said[i].word < KMR_VERDICT_COUNT, "word");
     }
-    check(kmr_policy_health(&policy) == KMR_HW_GREEN || policy.deadline_us ||
-              finding.kind == KMR_HW_K_LINK,
+    check(kmr_policy_health(&policy) == KMR_COLOUR_GREEN ||
+              policy.deadline_us || finding.kind == KMR_HW_K_LINK,
           "ill, and nothing will ever be looked at again");
     records++;
     broken += record->broken;

@@ -31,7 +31,7 @@ static void add(unsigned count, const struct kmr_hw_verdict *verdicts,
 
         snprintf(trace + used, sizeof(trace) - used, "%.0f %s %s %s;",
                  (double)now_us / S_US, kmr_verdict_text(verdicts[i].word),
-                 verdicts[i].scope, kmr_hw_health_text(verdicts[i].health));
+                 verdicts[i].scope, kmr_colour_text(verdicts[i].health));
         used = strlen(reasons);
         snprintf(reasons + used, sizeof(reasons) - used, "%s;",
                  verdicts[i].reason);
@@ -129,10 +129,10 @@ static void dimm(void **state)
     /* and it is red until it has leaked to a quarter: 18 hours of 24 */
     until(21 * S_US + 18 * HOUR_US - 2 * S_US);
     expect_trace("");
-    assert_int_equal(kmr_policy_health(&policy), KMR_HW_RED);
+    assert_int_equal(kmr_policy_health(&policy), KMR_COLOUR_RED);
     until(21 * S_US + 18 * HOUR_US + 2 * S_US);
     expect_trace("64821 note node green;");
-    assert_int_equal(kmr_policy_health(&policy), KMR_HW_GREEN);
+    assert_int_equal(kmr_policy_health(&policy), KMR_COLOUR_GREEN);
 }
 
 static void counted_at_once(void **state)
@@ -310,7 +310,7 @@ static void many(void **state)
     }
     assert_true(policy.evicted > 9000);
     assert_true(policy.unsaid > 4900);
-    assert_int_equal(kmr_policy_health(&policy), KMR_HW_RED);
+    assert_int_equal(kmr_policy_health(&policy), KMR_COLOUR_RED);
     trace[0] = '\0';
     feed_at(8, CE);
     expect_trace(""); /* still known as red */
@@ -347,7 +347,7 @@ static void out_of_order(void **state)
     feed_at(101, CE);
     assert_int_equal(policy.now_us, 101 * S_US);
     feed_at(0, AO);
-    assert_int_equal(kmr_policy_health(&policy), KMR_HW_RED);
+    assert_int_equal(kmr_policy_health(&policy), KMR_COLOUR_RED);
 }
 
 static void limit_texts(void **state)

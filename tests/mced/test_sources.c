@@ -140,7 +140,7 @@ static bool got_reports(void *arg)
 static void say(enum kmr_verdict word, const char *reason)
 {
     struct kmr_hw_verdict verdict = { .word = word,
-                                      .health = KMR_HW_RED,
+                                      .health = KMR_COLOUR_RED,
                                       .record_us = 12345,
                                       .scope = "block:8:16" };
 
