@@ -180,6 +180,17 @@ static void on_hello(void *data)
     kmr_report_hello(mced->report);
 }
 
+static void on_again(void *user)
+{
+    struct mced *mced = user;
+    struct kmr_hw_verdict verdict;
+    unsigned at = 0;
+
+    while (kmr_policy_standing(&mced->monitor.policy, &at, &verdict)) {
+        on_said(&verdict, mced);
+    }
+}
+
 static void on_record(const struct kmr_hw_record *record, void *user)
 {
     struct mced *mced = user;
@@ -406,7 +417,8 @@ int kmr_mced_run(const struct kmr_config *config,
     err = start_sources(mced);
     /* 3. who is told */
     if (!err && options->report && !options->once) {
-        err = kmr_report_start(mced->loop, on_sources, mced, &mced->report);
+        err = kmr_report_start(mced->loop, on_sources, on_again, mced,
+                               &mced->report);
     }
     if (!err) {
         qb_loop_signal_add(mced->loop, QB_LOOP_HIGH, SIGTERM, mced, on_end,

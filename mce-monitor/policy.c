@@ -112,6 +112,13 @@ static bool node_moves(const struct kmr_policy *policy)
     return false;
 }
 
+/* Red is for the whole node, and its guests leave it: not for what only some
+ * of them use. */
+static enum kmr_colour colour_of(enum kmr_verdict word)
+{
+    return word >= KMR_VERDICT_MOVE_NODE ? KMR_COLOUR_RED : KMR_COLOUR_YELLOW;
+}
+
 static void worsen(struct step *step, struct kmr_policy_source *source,
                    enum kmr_verdict word, const char *why)
 {
@@ -128,14 +135,14 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
              source->name);
     if (word == KMR_VERDICT_DEGRADE) {
         source->issued = word;
-        kmr_policy_set_health(policy, source, KMR_COLOUR_YELLOW);
+        kmr_policy_set_health(policy, source, colour_of(word));
         say(step, word, source, "%s: %s", name, why);
         return;
     }
     if (word != KMR_VERDICT_TAKEOVER && node_moves(policy)) {
         source->issued = word;
         source->wanted = KMR_VERDICT_NOTE;
-        kmr_policy_set_health(policy, source, KMR_COLOUR_RED);
+        kmr_policy_set_health(policy, source, colour_of(word));
         say(step, KMR_VERDICT_NOTE, source, "%s: %s; the node is left already",
             name, why);
         return;
@@ -159,7 +166,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
     policy->moves_at = (policy->moves_at + 1) % KMR_HEALTH_MOVES_MAX;
     source->issued = word;
     source->wanted = KMR_VERDICT_NOTE;
-    kmr_policy_set_health(policy, source, KMR_COLOUR_RED);
+    kmr_policy_set_health(policy, source, colour_of(word));
     say(step, word, source, "%s: %s", name, why);
 }
 
@@ -533,6 +540,22 @@ unsigned kmr_policy_step(struct kmr_policy *policy,
         tick(&step);
     }
     return step.count;
+}
+
+bool kmr_policy_standing(struct kmr_policy *policy, unsigned *at,
+                         struct kmr_hw_verdict *ret_verdict)
+{
+    struct step step = { .policy = policy, .verdicts = ret_verdict };
+
+    while (*at < KMR_POLICY_SOURCES && step.count == 0) {
+        const struct kmr_policy_source *source = &policy->sources[(*at)++];
+
+        if (source->used && source->issued == KMR_VERDICT_MOVE_PAIR) {
+            say(&step, source->issued, source, "%s %s: still",
+                kmr_hw_kind_text(source->kind), source->name);
+        }
+    }
+    return step.count > 0;
 }
 
 void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,

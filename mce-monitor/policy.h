@@ -92,6 +92,11 @@ unsigned kmr_policy_step(struct kmr_policy *policy,
 uint64_t kmr_policy_deadline(const struct kmr_policy *policy);
 
 enum kmr_colour kmr_policy_health(const struct kmr_policy *policy);
+/* What guests that use it are kept away from as long as it lasts, one source
+ * after the other, for a kemarid that was restarted. `*at`: 0, then as it was
+ * left. False: there are no more. */
+bool kmr_policy_standing(struct kmr_policy *policy, unsigned *at,
+                         struct kmr_hw_verdict *ret_verdict);
 /* Why it isn't green: the worst sources, "" if it is. */
 void kmr_policy_why(const struct kmr_policy *policy, char *ret_text,
                     size_t size);

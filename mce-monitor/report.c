@@ -20,6 +20,7 @@ struct one {
 struct kmr_report {
     struct kmr_ipc_stay *stay;
     kmr_report_sources_cb sources;
+    kmr_report_again_cb again;
     void *user;
     struct one queue[KMR_REPORT_QUEUE];
     unsigned count;
@@ -99,6 +100,7 @@ static void on_up(void *user)
     report->ahead_count = 0;
     report->refused = report->alone = false;
     flush(report);
+    report->again(report->user);
 }
 
 static void on_down(void *user)
@@ -137,7 +139,8 @@ static void on_answer(int code, const char *error, void *user)
     flush(report);
 }
 
-int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources, void *user,
+int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources,
+                     kmr_report_again_cb again, void *user,
                      struct kmr_report **ret_report)
 {
     static const struct kmr_ipc_stay_ops ops = { on_up, on_down, on_answer };
@@ -148,6 +151,7 @@ int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources, void *user,
         return -ENOMEM;
     }
     report->sources = sources;
+    report->again = again;
     report->user = user;
     err = kmr_ipc_stay_start(loop, &ops, report, &report->stay);
     if (err) {

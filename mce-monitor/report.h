@@ -22,7 +22,12 @@ struct kmr_report;
 /* What `hello` says: JSON. */
 typedef void (*kmr_report_sources_cb)(char *ret_json, size_t size, void *user);
 
-int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources, void *user,
+/* There is a kemarid, which may be another one than before: what holds as long
+ * as it lasts is to be said again. */
+typedef void (*kmr_report_again_cb)(void *user);
+
+int kmr_report_start(qb_loop_t *loop, kmr_report_sources_cb sources,
+                     kmr_report_again_cb again, void *user,
                      struct kmr_report **ret_report);
 void kmr_report_stop(struct kmr_report *report); /* NULL is allowed */
 

@@ -195,6 +195,9 @@ static void page_and_channel(void **state)
 
 static void disks(void **state)
 {
+    struct kmr_hw_verdict verdict;
+    unsigned at = 0;
+
     (void)state;
     /* the bio above it: the same error; a bio-based device: only that */
     for (int i = 0; i < 2; i++) {
@@ -204,19 +207,30 @@ static void disks(void **state)
     }
     expect_trace("0 note block:8:0 green;1 degrade block:8:0 yellow;");
     feed_at(2, "block:block_rq_error dev=0x800000 error=-5 rwbs=R");
-    expect_trace("2 move-pair block:8:0 red;");
+    expect_trace("2 move-pair block:8:0 yellow;");
     for (int i = 0; i < 3; i++) {
         feed_at(10 + i,
                 "block:block_bio_complete dev=0xfd00000 error=-5 rwbs=R");
     }
-    expect_trace("10 note block:253:0 red;11 degrade block:253:0 red;"
-                 "12 move-pair block:253:0 red;");
+    expect_trace("10 note block:253:0 yellow;11 degrade block:253:0 yellow;"
+                 "12 move-pair block:253:0 yellow;");
     /* what says nothing about the disk */
     for (int i = 0; i < 100; i++) {
         feed_at(20 + i, "block:block_rq_error dev=0x900000 error=-95 rwbs=D");
         feed_at(20.1 + i, "block:block_rq_error dev=0x900000 error=-5 rwbs=RA");
     }
     expect_trace("");
+    /* for a kemarid that was restarted, until it is over */
+    assert_true(kmr_policy_standing(&policy, &at, &verdict));
+    assert_string_equal(verdict.scope, "block:8:0");
+    assert_true(kmr_policy_standing(&policy, &at, &verdict));
+    assert_string_equal(verdict.scope, "block:253:0");
+    assert_int_equal(verdict.word, KMR_VERDICT_MOVE_PAIR);
+    assert_false(kmr_policy_standing(&policy, &at, &verdict));
+    until(2 * HOUR_US);
+    trace[0] = '\0';
+    at = 0;
+    assert_false(kmr_policy_standing(&policy, &at, &verdict));
 }
 
 static void links(void **state)
@@ -232,12 +246,12 @@ static void links(void **state)
     feed_at(11, "link:carrier name=eth1 up=0");
     feed_at(11.2, "link:carrier name=eth1 up=0");
     until(20 * S_US);
-    expect_trace("11 note link:eth1 green;12 move-pair link:eth1 red;");
-    /* as long as it is down, it is red */
+    expect_trace("11 note link:eth1 green;12 move-pair link:eth1 yellow;");
+    /* as long as it is down, it is yellow */
     until(100 * HOUR_US);
     expect_trace("");
     feed_at(360001, "link:carrier name=eth1 up=1");
-    expect_trace("360001 note link:eth1 red;");
+    expect_trace("360001 note link:eth1 yellow;");
     until(102 * HOUR_US);
     expect_trace("363601 note link:eth1 green;");
 }
@@ -252,17 +266,17 @@ static void held_back(void **state)
     feed_at(1, "link:carrier name=eth4 up=0");
     trace[0] = '\0';
     until(3 * S_US);
-    expect_trace("2 move-pair link:eth1 red;2 move-pair link:eth2 red;"
-                 "2 degrade link:eth3 red;2 degrade link:eth4 red;");
+    expect_trace("2 move-pair link:eth1 yellow;2 move-pair link:eth2 yellow;"
+                 "2 degrade link:eth3 yellow;2 degrade link:eth4 yellow;");
     feed_at(100, "link:carrier name=eth4 up=1");
     trace[0] = '\0';
     until(HOUR_US + 10 * S_US);
-    expect_trace("3602 move-pair link:eth3 red;");
+    expect_trace("3602 move-pair link:eth3 yellow;");
     assert_int_equal(policy.withheld, 2);
     /* A takeover is not put off. */
     feed_at(3700, AO);
     feed_at(3800, AR);
-    expect_trace("3700 note link:eth4 red;3700 move-node node red;"
+    expect_trace("3700 note link:eth4 yellow;3700 move-node node red;"
                  "3800 takeover node red;");
     feed_at(3900, "link:carrier name=eth9 up=0");
     trace[0] = '\0';

@@ -162,11 +162,21 @@ static void has(const char *line)
     }
 }
 
+static unsigned agains;
+
+static void on_again(void *user)
+{
+    (void)user;
+    agains++;
+}
+
 static void told(void **state)
 {
     (void)state;
     start_server();
-    assert_int_equal(kmr_report_start(loop, on_sources, NULL, &report), 0);
+    assert_int_equal(kmr_report_start(loop, on_sources, on_again, NULL,
+                                      &report),
+                     0);
     assert_true(run_until(loop, connected, NULL, PATIENCE_MS));
     say(KMR_VERDICT_MOVE_PAIR, "the disk \"is\" dying");
     assert_true(run_until(loop, all_answered, NULL, PATIENCE_MS));
@@ -207,7 +217,10 @@ static void waits(void **state)
     unsigned wanted = 1;
 
     (void)state;
-    assert_int_equal(kmr_report_start(loop, on_sources, NULL, &report), 0);
+    agains = 0;
+    assert_int_equal(kmr_report_start(loop, on_sources, on_again, NULL,
+                                      &report),
+                     0);
     say(KMR_VERDICT_MOVE_NODE, "the one that counts");
     for (int i = 0; i < 200; i++) {
         say(KMR_VERDICT_NOTE, "noise");
@@ -232,6 +245,7 @@ static void waits(void **state)
     start_server();
     assert_true(run_until(loop, all_answered, NULL, PATIENCE_MS));
     assert_int_equal(hellos, 1);
+    assert_int_equal(agains, 2);
     has("report takeover scope=block:8:16 health=red record-us=12345 id=202 "
         "reason=twice\n");
     kmr_report_stop(report);

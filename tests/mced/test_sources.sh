@@ -90,11 +90,11 @@ line sources '"mce:mce_record": "no tracefs"'
 line sources '"link": "ok"'
 line log "no sources of the kernel's hardware errors"
 ip link set cable0 down
-line log "move-pair link:port0, red: interface port0: is down"
+line log "move-pair link:port0, yellow: interface port0: is down"
 ip link set cable0 up
 line log "interface port0: has its carrier again"
 ip link set cable1 down
-line log "move-pair link:own0, red"
+line log "move-pair link:own0, yellow"
 ip link set cable2 down
 ip link del tap0
 ip link set own0 down
@@ -159,14 +159,14 @@ for i in 1 2 3; do
         2>/dev/null && not_ok "the disk does not fail"
 done
 number=$(cat "/sys/class/block/${disk##*/}/dev")
-line log "move-pair block:$number, red: disk $number: 3\.0 failed requests of 3"
+line log "move-pair block:$number, yellow: disk $number: 3\.0 failed requests of 3"
 [ "$(grep -c 'block:block_rq_error' log)" = 3 ] || not_ok "not three records"
 # Too slow for what comes: what the kernel drops is said.
 kill -STOP "$mced_pid"
 dd if="$disk" of=/dev/null bs=512 count=8000 iflag=direct conv=noerror \
     2>/dev/null
 kill -CONT "$mced_pid"
-line log "degrade node, red: ring buffer: [0-9]+ records lost"
+line log "degrade node, yellow: ring buffer: [0-9]+ records lost"
 stop
 line log "ends; [0-9]+ records, [1-9][0-9]* lost"
 [ ! -e "/sys/kernel/tracing/instances/$name" ] || not_ok "an instance is left"
