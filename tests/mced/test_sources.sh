@@ -51,6 +51,7 @@ line()
 
 start()
 {
+    : >log # the child opens it when it gets to run: the last one's is ready
     "$MCED" -f -c mced.conf -i "$name" "$@" >out 2>log &
     mced_pid=$!
     line log "ready"
