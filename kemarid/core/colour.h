@@ -19,16 +19,16 @@ enum kmr_colour {
         KMR_COLOUR_COUNT
 };
 
-#define X(name, text) text,
-static inline KMR_TEXT_OF(kmr_colour_text, kmr_colour, KMR_COLOURS(X))
-#undef X
-
-    /* 0 is best. Unknown is worse than green, and better than known bad. */
-    static inline unsigned kmr_colour_rank(enum kmr_colour colour)
+/* 0 is best. Unknown is worse than green, and better than known bad. */
+static inline unsigned kmr_colour_rank(enum kmr_colour colour)
 {
     return colour == KMR_COLOUR_GREEN  ? 0
            : colour == KMR_COLOUR_NONE ? 1
                                        : (unsigned)colour;
 }
+
+#define X(name, text) text,
+static inline KMR_TEXT_OF(kmr_colour_text, kmr_colour, KMR_COLOURS(X))
+#undef X
 
 #endif
