@@ -50,6 +50,11 @@ void kmr_shell_status_soon(struct kmr_shell *of)
     (void)of;
 }
 
+void kmr_shell_tell_peers(struct kmr_vm *of)
+{
+    (void)of;
+}
+
 struct kmr_vm *kmr_shell_vm(struct kmr_shell *of, const char *name, bool create)
 {
     (void)of;

@@ -13,12 +13,17 @@ if [ "${1:-}" != inside ]; then
     exec unshare --mount --net --propagation private "$0" inside
 fi
 log=$(mktemp) || exit 1
-for folder in /run /var/lib; do
+state=${localstatedir:-/var}/lib/kemari
+above=$state
+while [ ! -d "$above" ]; do
+    above=${above%/*}
+done
+for folder in /run "$above"; do
     mount -t tmpfs tmpfs "$folder" || exit 1
 done
-mkdir /run/kemari /var/lib/kemari
-mkfifo /var/lib/kemari/vm0.state
-exec 3<>/var/lib/kemari/vm0.state
+mkdir -p /run/kemari "$state"
+mkfifo "$state/vm0.state"
+exec 3<>"$state/vm0.state"
 sleep 300 3>&- &
 qemu=$!
 pid_text="pid=$qemu
@@ -68,7 +73,7 @@ for ((i = 0; i < 600; i++)); do
     sleep 0.05
 done
 sleep 1 # for what must not happen
-if ! reads || [ ! -p /var/lib/kemari/vm0.state ] ||
+if ! reads || [ ! -p "$state/vm0.state" ] ||
     [ ! -s /run/kemari/vm0.pid ]; then
     bad "1 - nothing is written before it was read"
 fi
