@@ -104,6 +104,7 @@ void kmr_owner_hand_over(struct kmr_step *step, const char *reason)
     if (pair->claim != KMR_CLAIM_NONE || pair->order != KMR_ORDER_NONE) {
         /* Frozen is said of a generation: let that be the last one. */
         pair->handover_wanted = true;
+        kmr_text_set(pair->handover_why, sizeof(pair->handover_why), reason);
         return;
     }
     pair->handover_wanted = false;
@@ -258,7 +259,12 @@ static void consider_protected(struct kmr_step *step)
     } else if ((pair->handover_wanted || pair->demoted) &&
                pair->retry_ms == 0 && pair->claim == KMR_CLAIM_NONE &&
                pair->order == KMR_ORDER_NONE) {
-        kmr_owner_hand_over(step, "demoted by Pacemaker");
+        char why[KMR_REASON_MAX] = "demoted by Pacemaker";
+
+        if (pair->handover_wanted) {
+            kmr_text_set(why, sizeof(why), pair->handover_why);
+        }
+        kmr_owner_hand_over(step, why);
     } else if (!kmr_place_replace(step)) {
         consider_voters(step);
     }

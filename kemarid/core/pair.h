@@ -336,6 +336,7 @@ struct kmr_pair {
     bool handover_asked;  /* of the owner, once per promote */
     bool loading;         /* standby: the owner is dead, we load */
     bool handover_wanted; /* when the claim is settled, once */
+    char handover_why[KMR_REASON_MAX];
     bool demoted; /* another is to be promoted: handed over, until it is */
     bool takeover_asked;          /* of this standby, by an operator */
     bool leaving;                 /* this node gives up its vote */
