@@ -81,8 +81,10 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
 
 /* ---- attributes ---- */
 
-void kmr_shell_attr(struct kmr_shell *shell, const char *name,
-                    const char *value)
+static void write_attr(struct kmr_shell *shell, const char *name,
+                       const char *value,
+                       int (*write)(struct kmr_attr *, const char *,
+                                    const char *, const char *))
 {
     char text[KMR_ATTR_VALUE_MAX];
     size_t len = 0;
@@ -96,7 +98,13 @@ void kmr_shell_attr(struct kmr_shell *shell, const char *name,
         text[len] = c < ' ' || c > '~' ? '?' : (char)c;
     }
     text[len] = '\0';
-    kmr_attr_set(shell->attr, NULL, name, value ? text : NULL);
+    write(shell->attr, NULL, name, value ? text : NULL);
+}
+
+void kmr_shell_attr_later(struct kmr_shell *shell, const char *name,
+                          const char *value)
+{
+    write_attr(shell, name, value, kmr_attr_set_later);
 }
 
 static void set_attr(struct kmr_vm *vm, const char *what, const char *value)
@@ -105,7 +113,7 @@ static void set_attr(struct kmr_vm *vm, const char *what, const char *value)
 
     if (snprintf(name, sizeof(name), "kemari-%s-%s", vm->pair.vm, what) <
         (int)sizeof(name)) {
-        kmr_shell_attr(vm->shell, name, value);
+        write_attr(vm->shell, name, value, kmr_attr_set);
     }
 }
 

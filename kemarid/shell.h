@@ -210,9 +210,12 @@ void kmr_shell_step_all(struct kmr_shell *shell, const struct kmr_event *ev);
 void kmr_shell_leave(struct kmr_shell *shell);
 /* The node attributes, soon. `anew`: the pair is not calm. */
 void kmr_shell_publish(struct kmr_vm *vm, bool anew);
-/* An attribute of this node; NULL: removed. What does not go is left out. */
-void kmr_shell_attr(struct kmr_shell *shell, const char *name,
-                    const char *value);
+/*
+ * An attribute of this node, after what was decided with it was begun; NULL:
+ * removed. What does not go is left out.
+ */
+void kmr_shell_attr_later(struct kmr_shell *shell, const char *name,
+                          const char *value);
 int kmr_shell_timer(struct kmr_shell *shell, uint64_t ms, void *data,
                     void (*fn)(void *), qb_loop_timer_handle *ret_timer);
 

@@ -111,9 +111,10 @@ void kmr_shell_health_publish(struct kmr_shell *shell)
     kmr_shell_health_event(shell, "", kmr_colour_text(health->told),
                            kmr_colour_text(colour), why);
     health->told = colour;
-    kmr_shell_attr(shell, "#health-kemari",
-                   colour == KMR_COLOUR_NONE ? NULL : kmr_colour_text(colour));
-    kmr_shell_attr(shell, "kemari-health", own->reason);
+    kmr_shell_attr_later(shell, "#health-kemari",
+                         colour == KMR_COLOUR_NONE ? NULL
+                                                   : kmr_colour_text(colour));
+    kmr_shell_attr_later(shell, "kemari-health", own->reason);
     tell_all(shell, shell->config.node_name, colour);
 }
 
@@ -204,7 +205,7 @@ static void set_said(struct kmr_vm *vm, const char *text)
 
     vm->health_said = text != NULL;
     snprintf(name, sizeof(name), "kemari-%s-health", vm->pair.vm);
-    kmr_shell_attr(vm->shell, name, text);
+    kmr_shell_attr_later(vm->shell, name, text);
 }
 
 static void order(struct kmr_vm *vm, const struct kmr_health_decision *decision)

@@ -68,18 +68,18 @@ static void on_said(const struct kmr_hw_verdict *verdict, void *user)
     };
     uint64_t now = kmr_now_us();
 
-    qb_log(levels[verdict->word], "%s %s, %s: %s (%" PRIu64 " us)",
-           kmr_verdict_text(verdict->word), verdict->scope,
-           kmr_colour_text(verdict->health), verdict->reason,
-           verdict->record_us && verdict->record_us <= now
-               ? now - verdict->record_us
-               : 0);
     if (mced->report) {
         kmr_report_say(mced->report, verdict);
     } else if (!mced->options->dump) {
         kmr_mced_print(verdict, now);
         fflush(stdout);
     }
+    qb_log(levels[verdict->word], "%s %s, %s: %s (%" PRIu64 " us)",
+           kmr_verdict_text(verdict->word), verdict->scope,
+           kmr_colour_text(verdict->health), verdict->reason,
+           verdict->record_us && verdict->record_us <= now
+               ? now - verdict->record_us
+               : 0);
 }
 
 void kmr_mced_show(const struct kmr_hw_record *record,

@@ -70,12 +70,12 @@ void kmr_monitor_record(struct kmr_monitor *monitor,
     if (monitor->saw) {
         monitor->saw(record, &finding, monitor->user);
     }
-    if (!monitor->quiet) {
-        log_record(monitor, record, &finding, now_us);
-    }
     say(monitor,
         kmr_policy_step(&monitor->policy, record, &finding, now_us, verdicts),
         verdicts);
+    if (!monitor->quiet) { /* a log may take its time */
+        log_record(monitor, record, &finding, now_us);
+    }
 }
 
 void kmr_monitor_time(struct kmr_monitor *monitor, uint64_t now_us)

@@ -16,7 +16,7 @@ enum phase {
     CLEAN,   /* written */
     DIRTY,   /* waits for a child */
     WRITING, /* a child is at it */
-    BACKOFF, /* failed; the timer makes it dirty again */
+    WAITING, /* it failed, or is in no hurry: the timer makes it dirty */
 };
 
 struct entry {
@@ -67,7 +67,7 @@ static void tell(struct entry *e, int err, const char *error)
     }
 }
 
-static void retry_now(void *data)
+static void write_now(void *data)
 {
     struct entry *e = data;
 
@@ -76,19 +76,22 @@ static void retry_now(void *data)
     pump(e->attr);
 }
 
+static void wait_for(struct entry *e, unsigned ms)
+{
+    e->timer_set =
+        qb_loop_timer_add(e->attr->loop, QB_LOOP_LOW, (uint64_t)ms * 1000000, e,
+                          write_now, &e->timer) == 0;
+    /* without a timer: the next pump() takes it */
+    e->phase = e->timer_set ? WAITING : DIRTY;
+}
+
 static void back_off(struct entry *e)
 {
     e->retry_ms = e->retry_ms == 0 ? RETRY_MIN_MS : e->retry_ms * 2;
     if (e->retry_ms > RETRY_MAX_MS) {
         e->retry_ms = RETRY_MAX_MS;
     }
-    e->phase = BACKOFF;
-    e->timer_set = qb_loop_timer_add(e->attr->loop, QB_LOOP_LOW,
-                                     (uint64_t)e->retry_ms * 1000000, e,
-                                     retry_now, &e->timer) == 0;
-    if (!e->timer_set) {
-        e->phase = DIRTY; /* the next pump() takes it */
-    }
+    wait_for(e, e->retry_ms);
 }
 
 static void written(const struct kmr_child_result *res, void *user)
@@ -283,10 +286,11 @@ static void make_dirty(struct entry *e)
     }
 }
 
-int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
-                 const char *value)
+static int set(struct kmr_attr *attr, const char *node, const char *name,
+               const char *value, unsigned wait_ms)
 {
     struct entry *e;
+    bool waits;
     int rc;
 
     if (!word_ok(name, KMR_ATTR_NAME_MAX) ||
@@ -308,9 +312,28 @@ int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
     }
     e->is_set = value != NULL;
     snprintf(e->value, sizeof(e->value), "%s", value ? value : "");
+    if (wait_ms != 0 && e->phase == WAITING && e->retry_ms == 0) {
+        return 0; /* since the first change: this one goes with it */
+    }
+    waits = wait_ms != 0 && (e->phase == CLEAN || e->phase == WAITING);
     make_dirty(e);
+    if (waits) {
+        wait_for(e, wait_ms);
+    }
     pump(attr);
     return 0;
+}
+
+int kmr_attr_set(struct kmr_attr *attr, const char *node, const char *name,
+                 const char *value)
+{
+    return set(attr, node, name, value, 0);
+}
+
+int kmr_attr_set_later(struct kmr_attr *attr, const char *node,
+                       const char *name, const char *value)
+{
+    return set(attr, node, name, value, KMR_ATTR_LATER_MS);
 }
 
 static void settled(void *data)

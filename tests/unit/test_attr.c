@@ -115,6 +115,30 @@ static void test_coalescing(void **state)
     kmr_attr_free(attr);
 }
 
+/* What is in no hurry waits for what follows it; what is, takes it along. */
+static void test_later(void **state)
+{
+    struct kmr_attr *attr = fresh("");
+
+    (void)state;
+    assert_int_equal(kmr_attr_set_later(attr, NULL, "state", "holding"), 0);
+    assert_int_equal(kmr_attr_set_later(attr, NULL, "state", "solo"), 0);
+    assert_int_equal(kmr_child_count(), 0);
+    assert_false(kmr_attr_is_idle(attr));
+    assert_int_equal(kmr_attr_set_score(attr, NULL, "vm0", 1), 0);
+    assert_int_equal(kmr_child_count(), 1);
+    assert_true(run_until(loop, idle, attr, 3000));
+    assert_string_equal(read_log(), "--name=master-vm0 --update=1\n"
+                                    "--name=state --update=solo\n");
+    assert_int_equal(kmr_attr_set_later(attr, NULL, "state", "syncing"), 0);
+    assert_int_equal(kmr_attr_set(attr, NULL, "state", "protected"), 0);
+    assert_int_equal(kmr_child_count(), 1);
+    assert_true(run_until(loop, idle, attr, 3000));
+    assert_int_equal(notes, 3);
+    assert_non_null(strstr(read_log(), "--update=protected\n"));
+    kmr_attr_free(attr);
+}
+
 /* Bounded children, and each name gets its turn. */
 static void test_bounded(void **state)
 {
@@ -205,6 +229,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_coalescing),
+        cmocka_unit_test(test_later),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_score_settles),
