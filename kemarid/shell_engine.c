@@ -179,7 +179,8 @@ static int make_stream(struct kmr_vm *vm, const struct kmr_effect *effect,
         err = kmr_qmp_add_keys(kind, config->tls_dir, standby,
                                sequence->text[n++], KMR_QMP_COMMAND_MAX);
     }
-    kmr_qmp_use_keys(kind, standby, sequence->text[n++], KMR_QMP_COMMAND_MAX);
+    kmr_qmp_set_parameters(kind, standby, config->sync_mib_s,
+                           sequence->text[n++], KMR_QMP_COMMAND_MAX);
     if (err == 0) {
         err = kmr_qmp_migrate(vm->address, standby, sequence->text[n++],
                               KMR_QMP_COMMAND_MAX);

@@ -20,6 +20,8 @@
 #define STAGING_MIN_MIB 64
 #define STAGING_MIB 128
 #define STAGING_MAX_MIB 65536
+#define SYNC_MIB_S 128 /* QEMU's own */
+#define SYNC_MAX_MIB_S 100000
 
 void kmr_config_init(struct kmr_config *config)
 {
@@ -35,6 +37,7 @@ void kmr_config_init(struct kmr_config *config)
     config->log_level = LOG_INFO;
     config->overload = "throttle";
     config->staging_mib = STAGING_MIB;
+    config->sync_mib_s = SYNC_MIB_S;
     config->limits = kmr_limits_default();
     kmr_health_limits_init(&config->health);
     config->moves = kmr_move_limits_default();
@@ -297,6 +300,8 @@ static int set(struct kmr_config *config, const char *section, const char *key,
         return set_tls(&config->tls, value);
     } else if (strcmp(name, "replication.tls_dir") == 0) {
         return value[0] == '/' ? set_text(config->tls_dir, value) : -EINVAL;
+    } else if (strcmp(name, "replication.sync_mib_s") == 0) {
+        return set_number(&config->sync_mib_s, value, 1, SYNC_MAX_MIB_S);
     } else if (strcmp(name, "engine.emulator") == 0) {
         return set_text(config->emulator, value);
     } else if (strcmp(name, "overload.policy") == 0) {

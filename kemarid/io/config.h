@@ -28,6 +28,7 @@ struct kmr_config {
     unsigned port_first, port_last;     /* [node] replication_ports = A-B */
     enum kmr_tls tls;                   /* [replication] tls */
     char tls_dir[KMR_CONFIG_TEXT];      /* [replication] tls_dir */
+    uint32_t sync_mib_s;                /* [replication] 1 .. 100000 */
     char emulator[KMR_CONFIG_TEXT];     /* [engine] */
     const char *overload;               /* [overload] policy */
     uint32_t staging_mib;               /* [overload] 64 .. 65536 */

@@ -409,10 +409,13 @@ int kmr_qmp_add_keys(const char *kind, const char *dir, bool server,
     return command("object-add", args, ret_text, size);
 }
 
-int kmr_qmp_use_keys(const char *kind, bool server, char *ret_text, size_t size)
+int kmr_qmp_set_parameters(const char *kind, bool server, uint32_t sync_mib_s,
+                           char *ret_text, size_t size)
 {
     return command("migrate-set-parameters",
-                   json_pack("{s:s}", "tls-creds", kind ? keys_id(server) : ""),
+                   json_pack("{s:s,s:I}", "tls-creds",
+                             kind ? keys_id(server) : "", "max-bandwidth",
+                             (json_int_t)sync_mib_s << 20),
                    ret_text, size);
 }
 

@@ -104,12 +104,13 @@ int kmr_qmp_prepare(const char *instance, const char *peer, uint64_t generation,
 int kmr_qmp_set_capability(char *ret_text, size_t size); /* x-kemari: true */
 /* The keys of a stream over TLS: the object is made anew (what is in `dir` may
  * be newer; removing may fail, it may be the first time), then used; `kind` is
- * "psk" or "x509". Or, with NULL, no TLS. `server`: the standby's side. */
+ * "psk" or "x509". Or, with NULL, no TLS. `server`: the standby's side.
+ * `sync_mib_s`: MiB a second, of the memory's first copy only. */
 int kmr_qmp_remove_keys(bool server, char *ret_text, size_t size);
 int kmr_qmp_add_keys(const char *kind, const char *dir, bool server,
                      char *ret_text, size_t size);
-int kmr_qmp_use_keys(const char *kind, bool server, char *ret_text,
-                     size_t size);
+int kmr_qmp_set_parameters(const char *kind, bool server, uint32_t sync_mib_s,
+                           char *ret_text, size_t size);
 int kmr_qmp_migrate(const char *uri, bool incoming, char *ret_text,
                     size_t size); /* `migrate` or `migrate-incoming` */
 int kmr_qmp_confirm(const char *instance, uint64_t generation, char *ret_text,

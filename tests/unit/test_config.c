@@ -56,6 +56,17 @@ static void defaults(void **state)
     assert_int_equal(config.port_first, 49300);
     assert_string_equal(config.overload, "throttle");
     assert_int_equal(config.staging_mib, 128);
+    assert_int_equal(config.sync_mib_s, 128);
+}
+
+static void bandwidth(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text("[replication]\nsync_mib_s = 100000\n"), 0);
+    assert_int_equal(config.sync_mib_s, 100000);
+    refused("[replication]\nsync_mib_s = 0\n",
+            ":2: bad value for 'sync_mib_s' in [replication]");
+    refused("[replication]\nsync_mib_s = 100001\n", ":2: bad value");
 }
 
 static void overload(void **state)
@@ -282,8 +293,8 @@ int main(void)
         cmocka_unit_test(no_numbers), cmocka_unit_test(one_leaves_the_others),
         cmocka_unit_test(tls),        cmocka_unit_test(unknown),
         cmocka_unit_test(moves),      cmocka_unit_test(example),
-        cmocka_unit_test(overload),   cmocka_unit_test(remedies),
-        cmocka_unit_test(health),
+        cmocka_unit_test(bandwidth),  cmocka_unit_test(overload),
+        cmocka_unit_test(remedies),   cmocka_unit_test(health),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,13 +270,19 @@ static void test_commands(void **state)
                               "\"client\",\"dir\":\"/etc/k\",\"qom-type\":"
                               "\"tls-creds-psk\",\"priority\":\"NORMAL:"
                               "-CHACHA20-POLY1305\",\"username\":\"kemari\"}}");
-    assert_int_equal(kmr_qmp_use_keys("psk", false, text, sizeof(text)), 0);
+    assert_int_equal(kmr_qmp_set_parameters("psk", false, 128, text,
+                                            sizeof(text)),
+                     0);
     assert_string_equal(text, "{\"execute\":\"migrate-set-parameters\","
                               "\"arguments\":{\"tls-creds\":"
-                              "\"kemari-primary-keys\"}}");
-    assert_int_equal(kmr_qmp_use_keys(NULL, true, text, sizeof(text)), 0);
+                              "\"kemari-primary-keys\","
+                              "\"max-bandwidth\":134217728}}");
+    assert_int_equal(kmr_qmp_set_parameters(NULL, true, 100000, text,
+                                            sizeof(text)),
+                     0);
     assert_string_equal(text, "{\"execute\":\"migrate-set-parameters\","
-                              "\"arguments\":{\"tls-creds\":\"\"}}");
+                              "\"arguments\":{\"tls-creds\":\"\","
+                              "\"max-bandwidth\":104857600000}}");
     assert_int_equal(kmr_qmp_simple("query-kemari", text, sizeof(text)), 0);
     assert_string_equal(text, "{\"execute\":\"query-kemari\"}");
     assert_int_equal(kmr_qmp_simple("query-kemari", text, 20), -ENOSPC);
