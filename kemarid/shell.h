@@ -110,6 +110,7 @@ struct kmr_vm {
     bool asking, ask_again; /* how it is */
     bool crashed;           /* so libvirt thinks */
     char disk[64];          /* that had an error last, as libvirt calls it */
+#define KMR_DUMPS_MAX 5u    /* such files of one VM */
     char dump[512];         /* the file that its memory goes to */
     /* of an invitation */
     char *xml;

@@ -2,6 +2,7 @@
 #include "shell.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -135,12 +136,32 @@ static void on_dumped(const struct kmr_virt_reply *reply, void *user)
                 reply->maybe, reply->error);
 }
 
+/* A guest that panics whenever it has booted must not fill the disk. */
+static bool has_enough(const struct kmr_vm *vm)
+{
+    char pattern[sizeof(vm->dump) + 16];
+    glob_t found = { .gl_pathc = 0 };
+    bool enough;
+
+    snprintf(pattern, sizeof(pattern), "%s/%s-[0-9]*.kdump",
+             vm->shell->config.dump_dir, vm->pair.vm);
+    enough = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 &&
+             found.gl_pathc >= KMR_DUMPS_MAX;
+    globfree(&found);
+    return enough;
+}
+
 /*
  * By libvirt's function, not the monitor's command: at the event of its end
  * libvirtd 9.0 dies if it did not begin it.
  */
 int kmr_guest_dump(struct kmr_vm *vm)
 {
+    if (has_enough(vm)) {
+        qb_log(LOG_WARNING, "pair %s: %s has %u dumps of it, and gets no more",
+               vm->pair.vm, vm->shell->config.dump_dir, KMR_DUMPS_MAX);
+        return -EDQUOT;
+    }
     snprintf(vm->dump, sizeof(vm->dump), "%s/%s-%llu.kdump",
              vm->shell->config.dump_dir, vm->pair.vm,
              (unsigned long long)(kmr_wall_us() / 1000000u));

@@ -43,6 +43,7 @@ void kmr_step_move(struct kmr_step *step, enum kmr_phase to, const char *reason)
     pair->deadline_ms = 0;
     pair->loading = false;
     pair->takeover_asked = false;
+    pair->handover_wanted = false; /* of the standby that there was */
     pair->replacing = false;
     pair->held = KMR_GATE_OK;
 }

@@ -122,7 +122,9 @@ void kmr_trouble_heard(struct kmr_step *step)
             trouble->tries = 0;
         }
         trouble->ran_ms = 0;
-        trouble->dumped = false;
+        if (trouble->tries == 0) {
+            trouble->dumped = KMR_RUN_RUNNING;
+        }
         trouble->act_ms = event->now_ms + wait_ms(pair);
         describe(pair, event->reason);
         kmr_step_note(step, pair->trouble_text);
@@ -227,10 +229,10 @@ static void act(struct kmr_step *step)
         ask_for_takeover(step);
         return;
     }
-    if (pair->policy.dump && !trouble->dumped &&
+    if (pair->policy.dump && trouble->dumped != trouble->run &&
         (trouble->run == KMR_RUN_PANICKED ||
          trouble->run == KMR_RUN_WATCHDOG)) {
-        trouble->dumped = true;
+        trouble->dumped = trouble->run;
         note(step, ": its memory is dumped");
         kmr_step_order(step, KMR_ORDER_DUMP, 0);
         return;

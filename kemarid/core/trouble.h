@@ -64,12 +64,12 @@ static inline struct kmr_guest_policy kmr_guest_policy_default(void)
 /* Of the QEMU that a pair has here. */
 struct kmr_trouble {
     enum kmr_run run;
-    uint64_t act_ms;    /* something is done about it then; 0: nothing */
-    uint64_t ran_ms;    /* since when it runs; 0: it doesn't */
-    unsigned tries;     /* in a row */
-    uint64_t report_ms; /* the guest is told of errors until then; 0: not */
-    unsigned refused;   /* to end that, in a row */
-    bool dumped;
+    uint64_t act_ms;     /* something is done about it then; 0: nothing */
+    uint64_t ran_ms;     /* since when it runs; 0: it doesn't */
+    unsigned tries;      /* in a row */
+    uint64_t report_ms;  /* the guest is told of errors until then; 0: not */
+    unsigned refused;    /* to end that, in a row */
+    enum kmr_run dumped; /* for this, in this series of tries */
 };
 
 #endif

@@ -314,6 +314,18 @@ static void test_dump_first(void **state)
                      "node1 the guest hangs, says its watchdog: it is "
                      "restarted\n"
                      "node1 the guest runs again\n");
+    /* not for the same again and again, before it ran for a minute */
+    sim_guest(&sim, 0, KMR_RUN_WATCHDOG, "");
+    sim_run(&sim, 2000);
+    assert_int_equal(count("dumped"), 0);
+    assert_int_equal(count("it is restarted"), 1);
+    sim_guest(&sim, 0, KMR_RUN_PANICKED, "");
+    sim_run(&sim, 5000);
+    assert_int_equal(count("dumped"), 1);
+    sim_run(&sim, KMR_CALM_MS);
+    sim_guest(&sim, 0, KMR_RUN_PANICKED, "");
+    sim_run(&sim, 5000);
+    assert_int_equal(count("dumped"), 2);
 }
 
 /* The last checkpoint is from before it. */
