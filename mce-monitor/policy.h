@@ -10,9 +10,10 @@
  * Each source (a DIMM, a CPU's bank, a PCI device, a disk, an interface) has
  * a leaky bucket: an error adds 1, and as much as the limit allows leaks away
  * in the limit's period. A source is green, yellow from degrade_percent of
- * its limit on, and red at its limit. It only gets worse, until it was silent
- * for `recover` and its bucket is half as full as for yellow: then it is
- * green at once.
+ * its limit on. At its limit it is red, if all of the node's guests suffer from
+ * it; a disk, an interface, and what a PCI link corrected stay yellow. It only
+ * gets worse, until it was silent for `recover` and its bucket is half as full
+ * as for yellow: then it is green at once.
  */
 
 #include <stdbool.h>
