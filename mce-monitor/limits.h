@@ -28,7 +28,8 @@
  * pci: errors that a device's link corrected: they only degrade.
  * disk: failed requests of one. flaps: losses of an interface's carrier.
  * unknown: records that make no sense: they only degrade.
- * moves: that this node may ask for, whatever the reasons. */
+ * moves: that this node may ask for, whatever the reasons: of all guests, and,
+ * counted for themselves, of those that use a disk or a link. */
 #define KMR_HEALTH_RATES(X)                         \
     X(dimm, KMR_HEALTH_COUNT_MAX, 10, 86400)        \
     X(page, KMR_HEALTH_COUNT_MAX, 50, 86400)        \

@@ -80,14 +80,23 @@ __attribute__((format(printf, 4, 5))) static void say(
 
 /* ---- getting worse ---- */
 
-/* When the next move is allowed; 0: now. */
-static uint64_t next_move(const struct kmr_policy *policy)
+/* Disks and links that no guest uses may ask as well: that must not keep the
+ * guests on a node whose memory fails. */
+static struct kmr_policy_moves *moves_of(struct kmr_policy *policy,
+                                         enum kmr_verdict word)
+{
+    return word >= KMR_VERDICT_MOVE_NODE ? &policy->node_moves
+                                         : &policy->pair_moves;
+}
+
+/* When the next such move is allowed; 0: now. */
+static uint64_t next_move(struct kmr_policy *policy, enum kmr_verdict word)
 {
     const struct kmr_rate *rate = &policy->limits.moves;
+    const struct kmr_policy_moves *moves = moves_of(policy, word);
     uint64_t oldest =
-        policy
-            ->moves_us[(policy->moves_at + KMR_HEALTH_MOVES_MAX - rate->count) %
-                       KMR_HEALTH_MOVES_MAX];
+        moves->at_us[(moves->next + KMR_HEALTH_MOVES_MAX - rate->count) %
+                     KMR_HEALTH_MOVES_MAX];
 
     return oldest == 0 || policy->now_us >= oldest + rate->period_us
                ? 0
@@ -123,6 +132,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
                    enum kmr_verdict word, const char *why)
 {
     struct kmr_policy *policy = step->policy;
+    struct kmr_policy_moves *moves = moves_of(policy, word);
     const char *kind = kmr_hw_kind_text(source->kind);
     char name[KMR_HW_NAME_MAX + 32];
     uint64_t again_us;
@@ -147,7 +157,7 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
             name, why);
         return;
     }
-    again_us = next_move(policy);
+    again_us = next_move(policy, word);
     if (word != KMR_VERDICT_TAKEOVER && again_us != 0) {
         /* Not red either: else Pacemaker would do what is held back here. */
         expect(policy, again_us);
@@ -162,8 +172,8 @@ static void worsen(struct step *step, struct kmr_policy_source *source,
         }
         return;
     }
-    policy->moves_us[policy->moves_at] = policy->now_us;
-    policy->moves_at = (policy->moves_at + 1) % KMR_HEALTH_MOVES_MAX;
+    moves->at_us[moves->next] = policy->now_us;
+    moves->next = (moves->next + 1) % KMR_HEALTH_MOVES_MAX;
     source->issued = word;
     source->wanted = KMR_VERDICT_NOTE;
     kmr_policy_set_health(policy, source, colour_of(word));
@@ -464,7 +474,7 @@ static void tick_source(struct step *step, struct kmr_policy_source *source)
         }
     }
     if (source->wanted > KMR_VERDICT_NOTE) {
-        uint64_t again_us = next_move(policy);
+        uint64_t again_us = next_move(policy, source->wanted);
 
         if (again_us != 0) {
             expect(policy, again_us);

@@ -58,16 +58,21 @@ struct kmr_policy_source {
     char name[KMR_HW_NAME_MAX];
 };
 
+/* The last ones that were said. */
+struct kmr_policy_moves {
+    uint64_t at_us[KMR_HEALTH_MOVES_MAX]; /* 0: never */
+    unsigned next;
+};
+
 struct kmr_policy {
     struct kmr_health_limits limits;
     struct kmr_policy_source sources[KMR_POLICY_SOURCES];
     struct kmr_policy_source pages[KMR_POLICY_PAGES];
     uint8_t hints[256];
-    unsigned reds, yellows;                  /* of all sources and pages */
-    uint64_t now_us;                         /* never goes back */
-    uint64_t deadline_us;                    /* 0: none */
-    uint64_t moves_us[KMR_HEALTH_MOVES_MAX]; /* 0: never */
-    unsigned moves_at;
+    unsigned reds, yellows; /* of all sources and pages */
+    uint64_t now_us;        /* never goes back */
+    uint64_t deadline_us;   /* 0: none */
+    struct kmr_policy_moves pair_moves, node_moves;
     uint64_t grave_us;       /* the last memory or CPU error that was */
     enum kmr_hw_class grave; /* not corrected */
     uint64_t notes_us;       /* since then, */

@@ -284,6 +284,43 @@ static void held_back(void **state)
     expect_trace("3901 note link:eth9 red;"); /* the node is left already */
 }
 
+/* Disks that fail, and links that are lost, whoever uses them: the node is
+ * left all the same, for memory that fails. */
+static void pairs_apart(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        feed_at(1, "block:block_rq_error dev=0x800000 error=-5 rwbs=R");
+        feed_at(1, "block:block_bio_complete dev=0xfd00000 error=-5 rwbs=R");
+        feed_at(1, "block:block_rq_error dev=0x900000 error=-5 rwbs=R");
+    }
+    assert_int_equal(moves, 2);
+    assert_int_equal(policy.withheld, 1);
+    trace[0] = '\0';
+    feed_at(100, AO);
+    expect_trace("100 move-node node red;");
+}
+
+/* The other way round; and of moves of the node there are not too many. */
+static void nodes_apart(void **state)
+{
+    (void)state;
+    assert_int_equal(kmr_health_limits_set(&limits, "moves", "1 / 30d"), 0);
+    kmr_policy_set_limits(&policy, &limits);
+    feed_at(1, AO);
+    until(24 * HOUR_US);
+    expect_trace("1 move-node node red;64801 note node green;");
+    feed_at(90000, "link:carrier name=eth1 up=0");
+    until(90010 * S_US);
+    expect_trace(
+        "90000 note link:eth1 green;90001 move-pair link:eth1 yellow;");
+    feed_at(90020, AO);
+    expect_trace("90020 degrade node yellow;");
+    assert_int_equal(policy.sources[0].wanted, KMR_VERDICT_MOVE_NODE);
+    feed_at(90030, AR);
+    expect_trace("90030 takeover node red;");
+}
+
 static void lost(void **state)
 {
     (void)state;
@@ -424,6 +461,8 @@ int main(void)
         cmocka_unit_test_setup(disks, fresh),
         cmocka_unit_test_setup(links, fresh),
         cmocka_unit_test_setup(held_back, fresh),
+        cmocka_unit_test_setup(pairs_apart, fresh),
+        cmocka_unit_test_setup(nodes_apart, fresh),
         cmocka_unit_test_setup(lost, fresh),
         cmocka_unit_test_setup(nonsense, fresh),
         cmocka_unit_test_setup(many, fresh),
