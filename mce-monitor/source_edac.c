@@ -106,8 +106,9 @@ static void look_dimm(struct kmr_edac *edac, unsigned mc, const char *folder,
         }
         count = strtoull(line, NULL, 10);
         dimm->counts[type] = count;
-        /* What there was before us is old; a smaller one was set to 0. */
-        if (!is_new && count != before) {
+        /* What there was before us is old; a smaller one was set to 0, and
+         * has counted since. */
+        if (!is_new && count != before && count > 0) {
             tell(edac, dimm, type, count > before ? count - before : count);
         }
     }

@@ -79,9 +79,20 @@ static void counters(void **state)
     assert_int_equal(edac_count, 3);
     assert_int_equal(edac[1].number[KMR_HW_ERROR_COUNT_AT], 2);
     assert_int_equal(edac[2].number[KMR_HW_ERROR_TYPE_AT], 1);
-    put(root, "mc1/dimm3/dimm_ce_count", "");
+    /* and set to 0: no error of either kind */
+    put(root, "mc1/dimm3/dimm_ce_count", "0\n");
+    put(root, "mc1/dimm3/dimm_ue_count", "0\n");
     kmr_edac_look(source);
     assert_int_equal(edac_count, 3);
+    put(root, "mc1/dimm3/dimm_ce_count", "1\n");
+    put(root, "mc1/dimm3/dimm_ue_count", "2\n");
+    kmr_edac_look(source);
+    assert_int_equal(edac_count, 5);
+    assert_int_equal(edac[3].number[KMR_HW_ERROR_COUNT_AT], 1);
+    assert_int_equal(edac[4].number[KMR_HW_ERROR_COUNT_AT], 2);
+    put(root, "mc1/dimm3/dimm_ce_count", "");
+    kmr_edac_look(source);
+    assert_int_equal(edac_count, 5);
     kmr_edac_stop(source);
     snprintf(path, sizeof(path), "rm -r %s", root);
     assert_int_equal(system(path), 0);
