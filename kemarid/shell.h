@@ -118,7 +118,8 @@ struct kmr_vm {
     char address[KMR_NODE_MAX]; /* the standby's, or ours as one */
     char invite_node[KMR_NODE_MAX];
     char invite_id[KMR_UUID_MAX];
-    unsigned port; /* the last one tried */
+    unsigned port;              /* the last one tried */
+    uint64_t polled_generation; /* the pair's, when it was asked */
     /* the engine's last answer */
     struct kmr_qmp_status engine;
     unsigned progress;

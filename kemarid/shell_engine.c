@@ -367,11 +367,14 @@ static void on_poll(const struct kmr_virt_reply *reply, void *user)
         return;
     }
     vm->engine = status;
-    /* What it says is news only if an event was lost; an order that is under
-     * way makes it old. */
+    /*
+     * What it says is news only if an event was lost; an order since it was
+     * asked makes it old. Not its own generation: an order that libvirtd lost
+     * with its end is one that the engine never heard of.
+     */
     if (vm->pair.order == KMR_ORDER_NONE &&
         vm->pair.phase != KMR_PHASE_ADOPTING &&
-        status.generation == vm->pair.engine_generation) {
+        vm->pair.engine_generation == vm->polled_generation) {
         kmr_vm_tell_engine(vm, &status);
     }
     kmr_shell_publish(vm, false);
@@ -395,6 +398,7 @@ void kmr_vm_poll(void *data)
         vm->pair.order != KMR_ORDER_NONE || vm->creating || vm->killing) {
         return;
     }
+    vm->polled_generation = vm->pair.engine_generation;
     kmr_qmp_simple("query-kemari", text, sizeof(text));
     kmr_vm_give(vm, KMR_VIRT_OP_MONITOR, text, false, KMR_ORDER_MS, on_poll);
     kmr_vm_ask_guest(vm);
