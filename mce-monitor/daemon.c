@@ -257,9 +257,11 @@ static void on_sources(char *ret_json, size_t size, void *user)
 
 static void start_links(struct mced *mced)
 {
-    int err = kmr_link_start(mced->loop, mced->config.health.interfaces,
-                             mced->config.replication_address, on_record, mced,
-                             &mced->link);
+    const char *names = mced->config.health.interfaces;
+    const char *address = mced->config.replication_address;
+    int err = mced->link ? kmr_link_set(mced->link, names, address)
+                         : kmr_link_start(mced->loop, names, address, on_record,
+                                          mced, &mced->link);
 
     mced->link_err = -err;
     if (err) {
@@ -367,8 +369,6 @@ static int32_t on_reload(int32_t signal_number, void *data)
     kmr_policy_set_limits(&mced->monitor.policy, &config.health);
     if (strcmp(config.health.interfaces, mced->config.health.interfaces) != 0 ||
         strcmp(config.replication_address, mced->config.replication_address)) {
-        kmr_link_stop(mced->link);
-        mced->link = NULL;
         mced->config = config;
         start_links(mced);
     }

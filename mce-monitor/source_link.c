@@ -36,11 +36,13 @@ struct seen {
 };
 
 struct one {
-    int index;
+    int index; /* 0: it is gone, and was told to be down */
     bool watched;
-    bool named;   /* in the list, or hardware: its end is a loss, too */
-    bool up;      /* administratively */
-    bool carrier; /* as it was told */
+    bool again;    /* by another list, or come back: is it still wanted? */
+    bool hardware; /* its end is a loss; so it is of those in the list */
+    bool up;       /* administratively */
+    bool carrier;
+    bool down; /* this was told last */
     char name[IF_NAMESIZE];
 };
 
@@ -55,10 +57,11 @@ struct kmr_link {
     unsigned count;
 };
 
-static void tell(struct kmr_link *link, const struct one *one, bool carrier)
+static void tell(struct kmr_link *link, struct one *one, bool carrier)
 {
     struct kmr_hw_record record;
 
+    one->down = !carrier;
     memset(&record, 0, sizeof(record));
     record.event = KMR_HW_LINK;
     record.time_us = kmr_now_us();
@@ -100,26 +103,59 @@ static bool wanted(const struct kmr_link *link, const struct seen *seen)
 /* Before it goes the kernel takes it down: no carrier was lost by that. */
 static void drop(struct kmr_link *link, struct one *one)
 {
-    if (one->watched && one->named && one->carrier) {
+    bool a_loss = one->hardware || listed(link, one->name);
+
+    if (one->watched && a_loss && one->carrier) {
         tell(link, one, false);
-    } else if (one->watched && !one->named && !one->carrier) {
+    } else if (one->down && !a_loss) {
         tell(link, one, true); /* nobody has it any more */
     }
-    *one = link->ones[--link->count];
+    if (one->down) {
+        one->index = 0;
+        one->up = one->carrier = false;
+    } else {
+        *one = link->ones[--link->count];
+    }
+}
+
+/* Known by its number; or gone, and back by its name, which it may have got
+ * after its number (udev). */
+static struct one *find(struct kmr_link *link, const struct seen *seen)
+{
+    struct one *one = NULL, *back = NULL;
+
+    for (unsigned i = 0; i < link->count; i++) {
+        struct one *at = &link->ones[i];
+
+        if (at->index == seen->index) {
+            one = at;
+        } else if (at->index == 0 && strcmp(at->name, seen->name) == 0) {
+            back = at;
+        }
+    }
+    if (!back || seen->gone) {
+        return one;
+    }
+    back->index = seen->index;
+    back->again = true;
+    if (!one) {
+        return back;
+    }
+    if (one->down) {
+        tell(link, one, true); /* nothing has that name any more */
+    }
+    *one = *back;
+    *back = link->ones[--link->count];
+    return one == &link->ones[link->count] ? back : one;
 }
 
 static void take(struct kmr_link *link, const struct seen *seen)
 {
-    struct one *one = NULL;
-    bool is_new = false, up = seen->flags & IFF_UP;
+    struct one *one = find(link, seen);
+    bool is_new = false, again = false, up = seen->flags & IFF_UP;
     bool carrier =
         seen->has_carrier ? seen->carrier : (seen->flags & IFF_RUNNING) != 0;
 
-    for (unsigned i = 0; i < link->count; i++) {
-        if (link->ones[i].index == seen->index) {
-            one = &link->ones[i];
-        }
-    }
     if (seen->gone) {
         if (one) {
             drop(link, one);
@@ -136,9 +172,17 @@ static void take(struct kmr_link *link, const struct seen *seen)
         is_new = true;
     }
     snprintf(one->name, sizeof(one->name), "%s", seen->name);
+    if (one->again) {
+        one->again = false;
+        again = one->watched;
+        one->watched = one->watched && wanted(link, seen);
+        if (one->down && !one->watched) {
+            tell(link, one, true); /* nobody looks at it any more */
+        }
+    }
     if (!one->watched && wanted(link, seen)) {
         one->watched = true;
-        one->named = listed(link, one->name) || of_hardware(one->name);
+        one->hardware = of_hardware(one->name);
         is_new = true;
     }
     if (!one->watched) {
@@ -153,8 +197,11 @@ static void take(struct kmr_link *link, const struct seen *seen)
         /* Seen first, or taken up: it had no carrier to lose. */
         if (!carrier && is_new && listed(link, one->name)) {
             tell(link, one, false);
+        } else if (carrier && one->down) {
+            tell(link, one, true); /* it was gone, and is back */
         }
-    } else if (carrier != one->carrier) {
+    } else if (carrier != one->carrier ||
+               (again && !carrier && !one->down && listed(link, one->name))) {
         tell(link, one, carrier);
     }
     /* What it had when it was taken down, should it go next. */
@@ -295,6 +342,35 @@ static void find_own(struct kmr_link *link, const char *address)
     freeifaddrs(all);
 }
 
+static void set(struct kmr_link *link, const char *names, const char *address)
+{
+    link->names[0] = link->own[0] = '\0';
+    if (names[strspn(names, " ,")]) {
+        snprintf(link->names, sizeof(link->names), " %s ", names);
+        for (char *at = link->names; *at; at++) {
+            *at = *at == ',' || *at == '\t' ? ' ' : *at;
+        }
+    }
+    find_own(link, address);
+}
+
+int kmr_link_set(struct kmr_link *link, const char *names, const char *address)
+{
+    on_readable(link->fd, 0, link); /* an answer that is under way, too */
+    set(link, names, address);
+    for (unsigned i = link->count; i-- > 0;) {
+        struct one *one = &link->ones[i];
+
+        one->again = true;
+        if (one->index == 0 && !listed(link, one->name) &&
+            (link->names[0] || !one->hardware)) {
+            tell(link, one, true);
+            *one = link->ones[--link->count];
+        }
+    }
+    return ask(link);
+}
+
 int kmr_link_start(qb_loop_t *loop, const char *names, const char *address,
                    void (*cb)(const struct kmr_hw_record *record, void *user),
                    void *user, struct kmr_link **ret_link)
@@ -310,13 +386,7 @@ int kmr_link_start(qb_loop_t *loop, const char *names, const char *address,
     link->loop = loop;
     link->cb = cb;
     link->user = user;
-    if (names[strspn(names, " ,")]) {
-        snprintf(link->names, sizeof(link->names), " %s ", names);
-        for (char *at = link->names; *at; at++) {
-            *at = *at == ',' || *at == '\t' ? ' ' : *at;
-        }
-    }
-    find_own(link, address);
+    set(link, names, address);
     link->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
                       NETLINK_ROUTE);
     if (link->fd < 0 ||
@@ -351,7 +421,7 @@ unsigned kmr_link_count(const struct kmr_link *link)
     unsigned count = 0;
 
     for (unsigned i = 0; i < link->count; i++) {
-        count += link->ones[i].watched;
+        count += link->ones[i].watched && link->ones[i].index != 0;
     }
     return count;
 }

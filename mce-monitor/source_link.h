@@ -7,7 +7,8 @@
  * hardware, those in a bridge that are not a guest's (tun), and the one that
  * has the replication address. An interface that is administratively down is
  * not looked at; one that has no carrier when it is seen first only counts if
- * it is in the list.
+ * it is in the list. One of the list, or of hardware, that goes altogether is
+ * down, until one of its name has a carrier, or it is not wanted any more.
  */
 
 #include <qb/qbloop.h>
@@ -23,6 +24,9 @@ int kmr_link_start(qb_loop_t *loop, const char *names, const char *address,
                    void (*cb)(const struct kmr_hw_record *record, void *user),
                    void *user, struct kmr_link **ret_link);
 void kmr_link_stop(struct kmr_link *link); /* NULL is allowed */
+/* Another list, or another address. What is told to be down, and is not wanted
+ * by these, is told to be up: nobody looks at it any more. 0 or -errno. */
+int kmr_link_set(struct kmr_link *link, const char *names, const char *address);
 /* How many interfaces are watched. */
 unsigned kmr_link_count(const struct kmr_link *link);
 

@@ -122,6 +122,54 @@ line log "up=0x0 name=other0" 2
     grep -q "another kemari-mced has this instance" ||
     not_ok "two of one instance"
 stop
+# nothing stays lost that nobody looks at any more, or that is back
+set_interfaces()
+{
+    sed -i "s/^interfaces.*/interfaces = $1/" mced.conf
+    [ -z "$mced_pid" ] || kill -HUP "$mced_pid"
+}
+new_other0()
+{
+    ip link add "${1-other0}" type veth peer name cable2
+    [ -z "${1-}" ] || ip link set "$1" name other0 # as udev does
+    ip link set cable2 up
+    ip link set other0 up # the message that says so has the carrier
+}
+set_interfaces port0
+start
+line log "up=0x0 name=port0" # its cable0 is down
+set_interfaces other0
+line log "up=0x1 name=port0"
+new_other0
+ip link del other0
+line log "up=0x0 name=other0"
+new_other0
+line log "up=0x1 name=other0"
+ip link del other0
+line log "up=0x0 name=other0" 2
+new_other0 eth7
+line log "up=0x1 name=other0" 2
+stop
+ip link del other0
+# no more than ten records in a second: these are in another log
+set_interfaces port0
+start
+line log "up=0x0 name=port0"
+set_interfaces other0
+line log "up=0x1 name=port0"
+new_other0
+ip link del other0
+line log "up=0x0 name=other0"
+set_interfaces port0 # while other0 is gone
+line log "up=0x1 name=other0"
+line log "up=0x0 name=port0" 2
+# the same one, by another list: nothing has become of it
+set_interfaces "port0 own0"
+line log "configuration read again" 3
+ip link set cable0 up
+line log "up=0x1 name=port0" 2
+[ "$(grep -c "up=0x0 name=port0" log)" = 2 ] || not_ok "port0 was lost again"
+stop
 
 # ---- a recording in place of the kernel ----
 cat >recorded.day <<END
