@@ -217,50 +217,6 @@ static void test_handover(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
-/* One that has to wait for a claim is told with its own reason. */
-static void test_handover_waits(void **state)
-{
-    /* its file is new: it votes under another id */
-    struct kmr_event votes = { .type = KMR_EVENT_RECORD,
-                               .node = "node3",
-                               .id = "00000000-0000-4000-8000-999999999999" };
-
-    (void)state;
-    sim_init(&sim, 3);
-    sim_protect(&sim);
-    sim_step(&sim, 0, &votes);
-    assert_int_equal(sim.nodes[0].pair.claim, KMR_CLAIM_VOTERS);
-    sim_event(&sim, 0, KMR_EVENT_HANDOVER, false);
-    sim_expect(&sim, "");
-    sim_run(&sim, 1);
-    sim_expect(
-        &sim,
-        "node1 PROTECTED -> HANDING_OVER (asked)\n"
-        "node1 HANDING_OVER -> HANDED_OVER (frozen, the standby has all of it)\n"
-        "node2 SYNCHRONISED -> CLAIMED (the record names it the owner)\n"
-        "node2 CLAIMED -> TAKING_OVER (no earlier owner can write any more)\n"
-        "node2 TAKING_OVER -> SOLO (took over, the guest runs)\n");
-}
-
-/* What waits is forgotten with the standby that it was for. */
-static void test_handover_forgotten(void **state)
-{
-    struct kmr_event votes = { .type = KMR_EVENT_RECORD,
-                               .node = "node3",
-                               .id = "00000000-0000-4000-8000-999999999999" };
-
-    (void)state;
-    sim_init(&sim, 3);
-    sim_protect(&sim);
-    sim_step(&sim, 0, &votes);
-    sim_event(&sim, 0, KMR_EVENT_HANDOVER, false);
-    assert_true(sim.nodes[0].pair.handover_wanted);
-    sim_kill_qemu(&sim, 1);
-    sim_run(&sim, 10000);
-    assert_null(strstr(sim.trace, "HANDING_OVER"));
-    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_PROTECTED);
-}
-
 /* A promote on the standby asks the owner for a handover. */
 static void test_promote_of_the_standby(void **state)
 {
@@ -617,8 +573,6 @@ int main(void)
         cmocka_unit_test(test_standby_node_dies),
         cmocka_unit_test(test_two_voters),
         cmocka_unit_test(test_handover),
-        cmocka_unit_test(test_handover_waits),
-        cmocka_unit_test(test_handover_forgotten),
         cmocka_unit_test(test_promote_of_the_standby),
         cmocka_unit_test(test_poweroff),
         cmocka_unit_test(test_disable),

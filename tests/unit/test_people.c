@@ -324,6 +324,50 @@ static void test_overload(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* A handover is asked for while a claim is under way: it has to wait. */
+static void ask_too_early(void)
+{
+    /* its file is new: it votes under another id */
+    struct kmr_event votes = { .type = KMR_EVENT_RECORD,
+                               .node = "node3",
+                               .id = "00000000-0000-4000-8000-999999999999" };
+
+    sim_init(&sim, 3);
+    sim_protect(&sim);
+    sim_step(&sim, 0, &votes);
+    assert_int_equal(sim.nodes[0].pair.claim, KMR_CLAIM_VOTERS);
+    sim_event(&sim, 0, KMR_EVENT_HANDOVER, false);
+    sim_expect(&sim, "");
+}
+
+/* Then it is told with its own reason. */
+static void test_handover_waits(void **state)
+{
+    (void)state;
+    ask_too_early();
+    sim_run(&sim, 1);
+    sim_expect(&sim,
+               "node1 PROTECTED -> HANDING_OVER (asked)\n"
+               "node1 HANDING_OVER -> HANDED_OVER (frozen, the standby has all "
+               "of it)\n"
+               "node2 SYNCHRONISED -> CLAIMED (the record names it the "
+               "owner)\n"
+               "node2 CLAIMED -> TAKING_OVER (no earlier owner can write any "
+               "more)\n"
+               "node2 TAKING_OVER -> SOLO (took over, the guest runs)\n");
+}
+
+/* And it is forgotten with the standby that it was for. */
+static void test_handover_forgotten(void **state)
+{
+    (void)state;
+    ask_too_early();
+    sim_kill_qemu(&sim, 1);
+    sim_run(&sim, 10000);
+    assert_null(strstr(sim.trace, "HANDING_OVER"));
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_PROTECTED);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -336,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_demote_without_standby),
         cmocka_unit_test(test_demote_where_nobody_is),
         cmocka_unit_test(test_demote_again),
+        cmocka_unit_test(test_handover_waits),
+        cmocka_unit_test(test_handover_forgotten),
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_adopts_a_hanging_owner),
         cmocka_unit_test(test_adopts_a_hanging_standby),
