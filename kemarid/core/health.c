@@ -45,7 +45,7 @@ struct kmr_health_vm *kmr_health_vm(struct kmr_health *health, const char *vm)
 static void set_colour(struct kmr_health *health, enum kmr_colour colour,
                        enum kmr_verdict verdict, const char *reason)
 {
-    health->better_ms = 0;
+    health->better = KMR_COLOUR_NONE;
     /* not the last little thing, but why it is so bad */
     if (colour != health->colour || verdict >= health->verdict) {
         kmr_text_set(health->reason, sizeof(health->reason), reason);
@@ -63,18 +63,32 @@ static void set_colour(struct kmr_health *health, enum kmr_colour colour,
     }
 }
 
+/* False: the run that says so can't know, and has to be quiet for longer. */
+static bool believed(struct kmr_health *health, enum kmr_colour colour)
+{
+    health->better = KMR_COLOUR_NONE;
+    if (health->unsure_ms != 0 &&
+        kmr_colour_rank(colour) < kmr_colour_rank(health->colour)) {
+        health->better = colour;
+    }
+    return health->better == KMR_COLOUR_NONE;
+}
+
 void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
                       const char *why, bool new_run, uint64_t now_ms)
 {
-    bool better = kmr_colour_rank(colour) < kmr_colour_rank(health->colour);
-
     if (new_run) {
         health->last_id = 0;
+    }
+    if (new_run && health->heard && health->colour != KMR_COLOUR_GREEN &&
+        health->colour != KMR_COLOUR_NONE) {
+        health->unsure_ms = now_ms + KMR_HEALTH_QUIET_MS;
     }
     health->there = true;
     health->blind = colour == KMR_COLOUR_NONE;
     if (colour == KMR_COLOUR_NONE) {
         /* it has no source that could tell: not a green */
+        health->better = KMR_COLOUR_NONE;
         if (!health->heard) {
             set_colour(health, colour, KMR_VERDICT_NOTE,
                        "kemari-mced has no sources");
@@ -82,12 +96,7 @@ void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
     } else if (!health->heard || health->colour == KMR_COLOUR_NONE) {
         set_colour(health, colour, KMR_VERDICT_NOTE,
                    why[0] ? why : "as kemari-mced found it");
-    } else if (better && (new_run || health->better_ms != 0)) {
-        health->better = colour;
-        if (health->better_ms == 0) {
-            health->better_ms = now_ms + KMR_HEALTH_QUIET_MS;
-        }
-    } else if (colour != health->colour) {
+    } else if (believed(health, colour) && colour != health->colour) {
         set_colour(health, colour, KMR_VERDICT_NOTE,
                    why[0] ? why : "kemari-mced said so");
     }
@@ -97,7 +106,7 @@ void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
 void kmr_health_gone(struct kmr_health *health)
 {
     health->there = false;
-    health->better_ms = 0;
+    health->better = KMR_COLOUR_NONE; /* not unsure_ms: it may come again */
 }
 
 void kmr_health_want(struct kmr_health *health, const char *vm,
@@ -129,7 +138,9 @@ bool kmr_health_report(struct kmr_health *health,
         health->last_id = report->id;
     }
     health->heard = true;
-    set_colour(health, report->colour, verdict, report->reason);
+    if (believed(health, report->colour)) {
+        set_colour(health, report->colour, verdict, report->reason);
+    }
     if (verdict == KMR_VERDICT_MOVE_NODE ||
         (verdict == KMR_VERDICT_MOVE_PAIR && report->node)) {
         health->leave = true;
@@ -383,9 +394,12 @@ bool kmr_health_look(struct kmr_health *health,
                      uint64_t now_ms, struct kmr_health_out *out)
 {
     out->count = 0;
-    if (health->better_ms != 0 && now_ms >= health->better_ms) {
-        set_colour(health, health->better, KMR_VERDICT_NOTE,
-                   "quiet since kemari-mced was restarted");
+    if (health->unsure_ms != 0 && now_ms >= health->unsure_ms) {
+        health->unsure_ms = 0;
+        if (health->better != KMR_COLOUR_NONE) {
+            set_colour(health, health->better, KMR_VERDICT_NOTE,
+                       "quiet since kemari-mced was restarted");
+        }
     }
     /* one decision per pair and round at most: `room` is all it takes */
     for (unsigned round = 0; round < 3; round++) {
@@ -423,7 +437,7 @@ static void earliest(uint64_t *ret_when, uint64_t when)
 
 uint64_t kmr_health_deadline(const struct kmr_health *health)
 {
-    uint64_t when = health->better_ms;
+    uint64_t when = health->unsure_ms;
 
     for (unsigned i = 0; i < KMR_HEALTH_VMS_MAX; i++) {
         const struct kmr_health_vm *entry = &health->vms[i];

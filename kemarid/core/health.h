@@ -28,7 +28,7 @@
 /* A move that was announced and is not seen by then did not happen. */
 #define KMR_HEALTH_MOVING_MS 60000u
 /* A kemari-mced that was restarted knows nothing of what its last run saw: its
- * word that all is well is believed after so long without a bad one. */
+ * word that things are better is believed after so long. */
 #define KMR_HEALTH_QUIET_MS 600000u
 
 /* Why a guest that should go doesn't. */
@@ -94,8 +94,10 @@ struct kmr_health {
     bool heard, there;           /* a kemari-mced was heard; is connected now */
     bool blind;       /* it has nothing that could tell: never green */
     uint64_t last_id; /* of its reports */
-    enum kmr_colour better;
-    uint64_t better_ms; /* `better` is believed then; 0: nothing waits */
+    /* This run came after one that had left it ill: what is better than the
+     * colour is not believed before; 0: it is. */
+    uint64_t unsure_ms;
+    enum kmr_colour better; /* what is believed then; NONE: nothing waits */
     struct kmr_health_vm vms[KMR_HEALTH_VMS_MAX];
 };
 

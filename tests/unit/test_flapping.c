@@ -133,7 +133,8 @@ static void something_happens(void)
     switch (chance(4)) {
     case 0:
         kmr_health_gone(&node[n]);
-        kmr_health_hello(&node[n], given.colour, "", chance(2) == 0, now_ms);
+        /* another run is seldom: the first ten minutes it is not believed */
+        kmr_health_hello(&node[n], given.colour, "", chance(100) == 0, now_ms);
         ids[n] = node[n].last_id;
         break;
     case 1:

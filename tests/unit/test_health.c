@@ -413,6 +413,63 @@ static void never_a_silent_green(void **state)
     assert_int_equal(health.colour, KMR_COLOUR_YELLOW);
 }
 
+/* What is better counts after a while only, where a run came after another one
+ * that had left the node ill: also in reports, and when it connects again. */
+static void another_run(void **state)
+{
+    (void)state;
+    begin();
+    report(KMR_VERDICT_MOVE_NODE, KMR_COLOUR_RED, NULL);
+    report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL);
+    assert_int_equal(health.colour, KMR_COLOUR_GREEN); /* the first one */
+    report(KMR_VERDICT_MOVE_NODE, KMR_COLOUR_RED, NULL);
+    kmr_health_gone(&health);
+    kmr_health_hello(&health, KMR_COLOUR_GREEN, "", true, now_ms);
+    next_id = 1;
+    /* the DIMM that was full, of which this run has seen one error */
+    assert_true(report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL));
+    assert_int_equal(health.colour, KMR_COLOUR_RED);
+    assert_true(health.leave);
+    assert_string_equal(health.reason, "because");
+    now_ms += KMR_HEALTH_QUIET_MS / 2;
+    kmr_health_gone(&health);
+    kmr_health_hello(&health, KMR_COLOUR_GREEN, "", false, now_ms);
+    assert_int_equal(health.colour, KMR_COLOUR_RED);
+    /* it takes back that it is better; then it is so after all */
+    assert_true(report(KMR_VERDICT_DEGRADE, KMR_COLOUR_RED, NULL));
+    assert_true(report(KMR_VERDICT_DEGRADE, KMR_COLOUR_YELLOW, NULL));
+    assert_int_equal(health.colour, KMR_COLOUR_RED);
+    for (unsigned i = 0; i < 4; i++) {
+        has_moved(i);
+    }
+    now_ms += KMR_HEALTH_QUIET_MS / 2 - 1;
+    expect("");
+    assert_int_equal(health.colour, KMR_COLOUR_RED);
+    assert_int_equal(kmr_health_deadline(&health), now_ms + 1);
+    now_ms++;
+    expect("");
+    assert_int_equal(health.colour, KMR_COLOUR_YELLOW);
+    /* it has been there for long enough: at once */
+    report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL);
+    assert_int_equal(health.colour, KMR_COLOUR_GREEN);
+    assert_false(health.leave);
+    /* the next one finds a node that is well: what is ill is by its own word */
+    kmr_health_gone(&health);
+    kmr_health_hello(&health, KMR_COLOUR_GREEN, "", true, now_ms);
+    next_id = 1;
+    report(KMR_VERDICT_DEGRADE, KMR_COLOUR_RED, NULL);
+    report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL);
+    assert_int_equal(health.colour, KMR_COLOUR_GREEN);
+    /* one that ends red, though it was green for a moment */
+    report(KMR_VERDICT_DEGRADE, KMR_COLOUR_RED, NULL);
+    kmr_health_hello(&health, KMR_COLOUR_GREEN, "", true, now_ms);
+    kmr_health_hello(&health, KMR_COLOUR_RED, "", false, now_ms);
+    now_ms += KMR_HEALTH_QUIET_MS;
+    expect("");
+    assert_int_equal(health.colour, KMR_COLOUR_RED);
+    assert_int_equal(kmr_health_deadline(&health), 0);
+}
+
 static void memory_failure(void **state)
 {
     (void)state;
@@ -476,6 +533,7 @@ int main(void)
         cmocka_unit_test(reasons),
         cmocka_unit_test(duplicates),
         cmocka_unit_test(never_a_silent_green),
+        cmocka_unit_test(another_run),
         cmocka_unit_test(memory_failure),
         cmocka_unit_test(many),
     };
