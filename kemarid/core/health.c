@@ -323,6 +323,7 @@ static enum kmr_stay why_stay(const struct kmr_health *health,
         return KMR_STAY_NOT_BETTER;
     }
     if (!entry->takeover && pair->standby_colour != KMR_COLOUR_GREEN &&
+        moves(entry, now_ms) != 0 && /* it came within the last hour */
         kmr_text_same(entry->came_from, pair->standby)) {
         return KMR_STAY_CAME_FROM;
     }
@@ -449,7 +450,8 @@ uint64_t kmr_health_deadline(const struct kmr_health *health)
                                               : KMR_HEALTH_HANDOVER_MS));
         } else if (entry->stay == KMR_STAY_FAILED) {
             earliest(&when, entry->retry_ms);
-        } else if (entry->stay == KMR_STAY_RATE) {
+        } else if (entry->stay == KMR_STAY_RATE ||
+                   entry->stay == KMR_STAY_CAME_FROM) {
             for (unsigned j = 0; j < KMR_MOVES_KEPT; j++) {
                 if (entry->moved_ms[j] != 0) {
                     earliest(&when, entry->moved_ms[j] + KMR_HEALTH_WINDOW_MS);

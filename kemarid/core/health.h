@@ -78,7 +78,7 @@ struct kmr_health_vm {
     /* moves, by any node */
     char moving_from[KMR_NODE_MAX]; /* announced; "": none */
     uint64_t moving_ms;
-    char came_from[KMR_NODE_MAX];
+    char came_from[KMR_NODE_MAX];      /* counts as long as the move does */
     uint64_t moved_ms[KMR_MOVES_KEPT]; /* the last ones, a ring */
     unsigned moved;
     bool changed; /* these have, since the shell last wrote them down */

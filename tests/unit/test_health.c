@@ -314,6 +314,33 @@ static void not_back(void **state)
     expect("vm1:handover");
 }
 
+/* A node that it left long ago is one like others: better is better. */
+static void back_after_an_hour(void **state)
+{
+    uint64_t came_ms;
+
+    (void)state;
+    begin();
+    for (unsigned i = 0; i < 4; i++) {
+        has_moved(i);
+    }
+    kmr_health_moving(&health, "vm0", "node2", now_ms);
+    is_back(0);
+    expect("");
+    came_ms = now_ms;
+    pairs[0].standby_colour = KMR_COLOUR_YELLOW;
+    now_ms += KMR_HEALTH_WINDOW_MS / 2;
+    report(KMR_VERDICT_MOVE_NODE, KMR_COLOUR_RED, NULL);
+    expect("vm0:stays(it came from its standby's node, which is not green "
+           "(node2 is yellow))");
+    assert_int_equal(kmr_health_deadline(&health),
+                     came_ms + KMR_HEALTH_WINDOW_MS);
+    now_ms = came_ms + KMR_HEALTH_WINDOW_MS - 1;
+    expect("");
+    now_ms++;
+    expect("vm0:handover");
+}
+
 /* The colour's reason is that of the worst that was said. */
 static void reasons(void **state)
 {
@@ -530,6 +557,7 @@ int main(void)
         cmocka_unit_test(fails),
         cmocka_unit_test(rate),
         cmocka_unit_test(not_back),
+        cmocka_unit_test(back_after_an_hour),
         cmocka_unit_test(reasons),
         cmocka_unit_test(duplicates),
         cmocka_unit_test(never_a_silent_green),
