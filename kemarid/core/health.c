@@ -89,7 +89,7 @@ void kmr_health_hello(struct kmr_health *health, enum kmr_colour colour,
     if (colour == KMR_COLOUR_NONE) {
         /* it has no source that could tell: not a green */
         health->better = KMR_COLOUR_NONE;
-        if (!health->heard) {
+        if (!health->heard || health->colour == KMR_COLOUR_GREEN) {
             set_colour(health, colour, KMR_VERDICT_NOTE,
                        "kemari-mced has no sources");
         }

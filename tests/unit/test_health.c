@@ -408,6 +408,17 @@ static void never_a_silent_green(void **state)
     report(KMR_VERDICT_NOTE, KMR_COLOUR_GREEN, NULL);
     assert_int_equal(health.colour, KMR_COLOUR_NONE);
     expect("");
+    /* a later run has no source any more, or loses the last one */
+    begin();
+    kmr_health_gone(&health);
+    kmr_health_hello(&health, KMR_COLOUR_NONE, "", true, now_ms);
+    assert_int_equal(health.colour, KMR_COLOUR_NONE);
+    assert_string_equal(health.reason, "kemari-mced has no sources");
+    kmr_health_hello(&health, KMR_COLOUR_GREEN, "", false, now_ms);
+    assert_int_equal(health.colour, KMR_COLOUR_GREEN);
+    report(KMR_VERDICT_DEGRADE, KMR_COLOUR_YELLOW, NULL);
+    kmr_health_hello(&health, KMR_COLOUR_NONE, "", false, now_ms);
+    assert_int_equal(health.colour, KMR_COLOUR_YELLOW);
     begin();
     report(KMR_VERDICT_DEGRADE, KMR_COLOUR_RED, NULL);
     kmr_health_gone(&health);
