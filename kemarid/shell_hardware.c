@@ -149,7 +149,7 @@ static unsigned affected(struct kmr_shell *shell,
     for (unsigned i = 0; i < shell->vm_count; i++) {
         const struct kmr_vm *vm = shell->vms[i];
 
-        if (kmr_shell_health_owns(&vm->pair) &&
+        if (kmr_pair_guest_here(&vm->pair) &&
             report->verdict >= KMR_VERDICT_MOVE_PAIR &&
             (report->node ? report->verdict == KMR_VERDICT_TAKEOVER
                           : uses(vm, scope))) {

@@ -144,14 +144,6 @@ static int by_priority(const void *a, const void *b)
     return l < r ? -1 : l > r ? 1 : strcmp((*left)->pair.vm, (*right)->pair.vm);
 }
 
-bool kmr_shell_health_owns(const struct kmr_pair *pair)
-{
-    const struct kmr_inst *owner = &pair->agreed.record.owner;
-
-    return kmr_phase_is_owner(pair->phase) && !owner->dead &&
-           kmr_inst_is(owner, pair->instance);
-}
-
 static void view(const struct kmr_vm *vm, struct kmr_health_pair *ret_pair)
 {
     const struct kmr_pair *pair = &vm->pair;
@@ -166,7 +158,7 @@ static void view(const struct kmr_vm *vm, struct kmr_health_pair *ret_pair)
         .owner = runs && !record->owner.dead ? record->owner.node : "",
         .standby = paired && peer ? record->standby.node : "",
         .standby_colour = paired && peer ? peer->colour : KMR_COLOUR_NONE,
-        .owns = kmr_shell_health_owns(pair),
+        .owns = kmr_pair_guest_here(pair),
         .alone = pair->alone,
         .ready = pair->phase == KMR_PHASE_PROTECTED && !pair->replacing &&
                  pair->claim == KMR_CLAIM_NONE,
@@ -370,7 +362,7 @@ void kmr_shell_health_look(struct kmr_shell *shell)
     } while (more);
     for (unsigned i = 0; i < shell->vm_count; i++) {
         if (vms[i]->health_said &&
-            (!kmr_shell_health_owns(&vms[i]->pair) ||
+            (!kmr_pair_guest_here(&vms[i]->pair) ||
              (health->core.colour == KMR_COLOUR_GREEN &&
               vms[i]->pair.phase == KMR_PHASE_PROTECTED))) {
             set_said(vms[i], NULL);
@@ -419,7 +411,7 @@ void kmr_shell_health_memory(struct kmr_vm *vm,
     kmr_shell_health_event(shell, vm->pair.vm, kmr_phase_text(vm->pair.phase),
                            kmr_verdict_text(verdict), text);
     kmr_shell_health_publish(shell);
-    if (kmr_shell_health_owns(&vm->pair)) {
+    if (kmr_pair_guest_here(&vm->pair)) {
         kmr_health_want(&shell->health->core, vm->pair.vm, verdict, text);
         kmr_shell_health_look(shell);
     } else if (vm->pair.phase == KMR_PHASE_SYNCHRONISED &&

@@ -33,7 +33,5 @@ void kmr_shell_health_remember(struct kmr_shell *shell,
 void kmr_shell_health_publish(struct kmr_shell *shell);
 /* Decides, now, and publishes. */
 void kmr_shell_health_look(struct kmr_shell *shell);
-/* The guest is this node's, also while it is being handed over. */
-bool kmr_shell_health_owns(const struct kmr_pair *pair);
 
 #endif

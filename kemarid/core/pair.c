@@ -26,6 +26,15 @@ bool kmr_pair_owns(const struct kmr_pair *pair)
            !pair->agreed.record.owner.dead;
 }
 
+bool kmr_pair_guest_here(const struct kmr_pair *pair)
+{
+    const struct kmr_inst *owner = &pair->agreed.record.owner;
+
+    return (kmr_phase_is_owner(pair->phase) ||
+            pair->phase == KMR_PHASE_ADOPTING) &&
+           !owner->dead && kmr_inst_is(owner, pair->instance);
+}
+
 const char *kmr_pair_reason(const struct kmr_pair *pair)
 {
     return pair->trouble_text[0] != '\0' ? pair->trouble_text : pair->reason;

@@ -379,6 +379,8 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair);
 
 /* The owner's QEMU is this node's and (as far as we know) runs. */
 bool kmr_pair_owns(const struct kmr_pair *pair);
+/* The same, also while it is being handed over, or adopted. */
+bool kmr_pair_guest_here(const struct kmr_pair *pair);
 
 /* Why it is as it is: what stopped the guest, or the last move's reason. */
 const char *kmr_pair_reason(const struct kmr_pair *pair);

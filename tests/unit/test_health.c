@@ -215,6 +215,22 @@ static void takeover(void **state)
     expect("vm1:handover");
 }
 
+/* What was said while its kemarid adopts it is not lost. */
+static void while_adopting(void **state)
+{
+    (void)state;
+    begin();
+    pairs[1].ready = false;
+    pairs[1].standby = "";
+    report(KMR_VERDICT_MOVE_PAIR, KMR_COLOUR_YELLOW, "vm1");
+    expect("vm1:stays(it has no synchronised standby now)");
+    now_ms += 3 * KMR_HEALTH_MOVING_MS;
+    expect("");
+    pairs[1].standby = "node2";
+    pairs[1].ready = true;
+    expect("vm1:handover");
+}
+
 static void well_again(void **state)
 {
     (void)state;
@@ -564,6 +580,7 @@ int main(void)
         cmocka_unit_test(one_pair),
         cmocka_unit_test(nowhere_better),
         cmocka_unit_test(takeover),
+        cmocka_unit_test(while_adopting),
         cmocka_unit_test(well_again),
         cmocka_unit_test(fails),
         cmocka_unit_test(rate),

@@ -232,6 +232,10 @@ static void test_adopts_a_hanging_owner(void **state)
     sim_kemarid_dies(&sim, 0);
     sim_kemarid_back(&sim, 0);
     assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_ADOPTING);
+    /* a report about its disk is about a guest of this node */
+    assert_true(kmr_pair_guest_here(&sim.nodes[0].pair));
+    assert_false(kmr_pair_owns(&sim.nodes[0].pair));
+    assert_false(kmr_pair_guest_here(&sim.nodes[1].pair));
     sim_engine(&sim, 1, KMR_ENGINE_PRIMARY_LOST, "silent");
     sim_run(&sim, 500);
     assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_KILLING);
@@ -253,6 +257,7 @@ static void test_adopts_a_hanging_standby(void **state)
     sim_kemarid_back(&sim, 1);
     sim_run(&sim, 2 * KMR_ADOPT_MS);
     assert_int_equal(sim.nodes[1].pair.phase, KMR_PHASE_ADOPTING);
+    assert_false(kmr_pair_guest_here(&sim.nodes[1].pair));
     sim_engine(&sim, 0, KMR_ENGINE_HOLDING, "silent");
     sim_run(&sim, 500);
     assert_true(kmr_pair_owns(&sim.nodes[0].pair));
