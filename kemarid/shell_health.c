@@ -414,8 +414,7 @@ void kmr_shell_health_memory(struct kmr_vm *vm,
     if (kmr_pair_guest_here(&vm->pair)) {
         kmr_health_want(&shell->health->core, vm->pair.vm, verdict, text);
         kmr_shell_health_look(shell);
-    } else if (vm->pair.phase == KMR_PHASE_SYNCHRONISED &&
-               verdict != KMR_VERDICT_NOTE) {
+    } else if (kmr_pair_copy_here(&vm->pair) && verdict != KMR_VERDICT_NOTE) {
         /* a copy with a hole in it: another one is made */
         struct kmr_event drop = { .type = KMR_EVENT_DROP };
 

@@ -35,6 +35,13 @@ bool kmr_pair_guest_here(const struct kmr_pair *pair)
            !owner->dead && kmr_inst_is(owner, pair->instance);
 }
 
+bool kmr_pair_copy_here(const struct kmr_pair *pair)
+{
+    return pair->phase == KMR_PHASE_STANDBY_READY ||
+           pair->phase == KMR_PHASE_STANDBY_SYNCING ||
+           pair->phase == KMR_PHASE_SYNCHRONISED;
+}
+
 const char *kmr_pair_reason(const struct kmr_pair *pair)
 {
     return pair->trouble_text[0] != '\0' ? pair->trouble_text : pair->reason;

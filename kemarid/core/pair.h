@@ -381,6 +381,8 @@ uint64_t kmr_pair_deadline(const struct kmr_pair *pair);
 bool kmr_pair_owns(const struct kmr_pair *pair);
 /* The same, also while it is being handed over, or adopted. */
 bool kmr_pair_guest_here(const struct kmr_pair *pair);
+/* A standby that can be made anew: its memory is being filled, or kept. */
+bool kmr_pair_copy_here(const struct kmr_pair *pair);
 
 /* Why it is as it is: what stopped the guest, or the last move's reason. */
 const char *kmr_pair_reason(const struct kmr_pair *pair);

@@ -284,6 +284,43 @@ static void test_memory_lost(void **state)
     assert_int_equal(sim.max_running, 1);
 }
 
+/* A page of a standby's is lost, in whatever it does: it is made anew. */
+static void drop_standby_in(enum kmr_phase phase)
+{
+    struct kmr_event drop = { .type = KMR_EVENT_DROP };
+    struct kmr_pair *pair = &sim.nodes[1].pair;
+    char instance[sizeof(pair->instance)];
+
+    sim_init(&sim, 3);
+    sim.nodes[1].loads_slowly = phase == KMR_PHASE_STANDBY_SYNCING;
+    sim_event(&sim, 0, KMR_EVENT_START, false);
+    sim_event(&sim, 1, KMR_EVENT_START, false);
+    sim_run(&sim, 10);
+    sim_event(&sim, 0, KMR_EVENT_PROMOTE, false);
+    sim_run(&sim, 100);
+    assert_int_equal(pair->phase, phase);
+    assert_true(kmr_pair_copy_here(pair));
+    assert_false(kmr_pair_copy_here(&sim.nodes[0].pair));
+    assert_false(kmr_pair_copy_here(&sim.nodes[2].pair));
+    memcpy(instance, pair->instance, sizeof(instance));
+    memcpy(drop.id, instance, sizeof(instance));
+    strcpy(drop.reason, "memory failure");
+    sim_step(&sim, 1, &drop);
+    assert_false(kmr_pair_copy_here(pair));
+    sim.nodes[1].loads_slowly = false;
+    sim_run(&sim, 60000);
+    assert_int_equal(sim.nodes[0].pair.phase, KMR_PHASE_PROTECTED);
+    assert_string_not_equal(pair->instance, instance);
+    assert_int_equal(sim.max_running, 1);
+}
+
+static void test_standby_memory_lost(void **state)
+{
+    (void)state;
+    drop_standby_in(KMR_PHASE_STANDBY_SYNCING);
+    drop_standby_in(KMR_PHASE_SYNCHRONISED);
+}
+
 /* The standby is lost as well, as it happens: the guest copes by itself. */
 static void test_memory_lost_alone(void **state)
 {
@@ -391,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_adopts_a_hanging_owner),
         cmocka_unit_test(test_adopts_a_hanging_standby),
         cmocka_unit_test(test_memory_lost),
+        cmocka_unit_test(test_standby_memory_lost),
         cmocka_unit_test(test_memory_lost_alone),
     };
 
