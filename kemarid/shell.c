@@ -63,6 +63,7 @@ struct kmr_vm *kmr_shell_vm(struct kmr_shell *shell, const char *name,
     }
     vm->shell = shell;
     strcpy(vm->pid_text, "?"); /* what an earlier kemarid wrote */
+    vm->health_said = true;    /* it may have */
     kmr_pair_init(&vm->pair, name, shell->config.node_name, shell->boot);
     vm->pair.limits = shell->config.limits;
     vm->pair.policy = shell->config.policy;

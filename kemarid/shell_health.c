@@ -103,6 +103,9 @@ void kmr_shell_health_publish(struct kmr_shell *shell)
         kmr_shell_timer(shell, SOON_MS, shell, send_now, &health->send);
     }
     if (colour == health->told) {
+        if (colour != KMR_COLOUR_NONE) {
+            kmr_shell_attr_later(shell, "kemari-health", own->reason);
+        }
         return;
     }
     qb_log(colour == KMR_COLOUR_GREEN ? LOG_NOTICE : LOG_WARNING,
@@ -334,6 +337,22 @@ static void set_timer(struct kmr_shell *shell)
     }
 }
 
+/* Of its attribute, whoever wrote it. */
+static bool nothing_to_say(const struct kmr_vm *vm)
+{
+    struct kmr_health *core = &vm->shell->health->core;
+    const struct kmr_health_vm *entry = kmr_health_vm(core, vm->pair.vm);
+
+    if (!kmr_pair_guest_here(&vm->pair)) {
+        return true;
+    }
+    return vm->pair.phase == KMR_PHASE_PROTECTED &&
+           (core->colour == KMR_COLOUR_GREEN ||
+            core->colour == KMR_COLOUR_NONE) &&
+           (!entry ||
+            (entry->stay == KMR_STAY_NONE && entry->order == KMR_VERDICT_NOTE));
+}
+
 void kmr_shell_health_look(struct kmr_shell *shell)
 {
     struct kmr_shell_health *health = shell->health;
@@ -361,10 +380,7 @@ void kmr_shell_health_look(struct kmr_shell *shell)
         }
     } while (more);
     for (unsigned i = 0; i < shell->vm_count; i++) {
-        if (vms[i]->health_said &&
-            (!kmr_pair_guest_here(&vms[i]->pair) ||
-             (health->core.colour == KMR_COLOUR_GREEN &&
-              vms[i]->pair.phase == KMR_PHASE_PROTECTED))) {
+        if (vms[i]->health_said && nothing_to_say(vms[i])) {
             set_said(vms[i], NULL);
         }
     }
