@@ -103,7 +103,9 @@ void kmr_shell_health_publish(struct kmr_shell *shell)
         kmr_shell_timer(shell, SOON_MS, shell, send_now, &health->send);
     }
     if (colour == health->told) {
-        if (colour != KMR_COLOUR_NONE) {
+        /* each write is a write to the cluster's database: not what a green
+         * node notes */
+        if (kmr_colour_rank(colour) >= kmr_colour_rank(KMR_COLOUR_YELLOW)) {
             kmr_shell_attr_later(shell, "kemari-health", own->reason);
         }
         return;
