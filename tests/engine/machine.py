@@ -134,6 +134,10 @@ class Machine:
                 m["data"]["active"] == active, timeout)
         return self.overloads[-1]
 
+    def await_event(self, name, timeout=20):
+        """One that has not been read yet."""
+        return self._read_until(lambda m: m.get("event") == name, timeout)
+
     def memory_kib(self, what):
         """WHAT (VmHWM, RssAnon, ...) of the process."""
         with open(f"/proc/{self.process.pid}/status") as file:
