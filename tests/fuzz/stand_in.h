@@ -144,9 +144,15 @@ typedef struct NICState {
 struct NetFilterState {
     char *netdev_id;
 };
+typedef struct UserCreatable UserCreatable;
+typedef struct UserCreatableClass {
+    bool (*can_be_deleted)(UserCreatable *uc);
+} UserCreatableClass;
+#define USER_CREATABLE_CLASS(oc) ((UserCreatableClass *)(oc))
 typedef struct NetFilterClass {
     void (*setup)(NetFilterState *nf, Error **errp);
     void (*cleanup)(NetFilterState *nf);
+    bool (*may_change)(NetFilterState *nf, Error **errp);
     ssize_t (*receive_iov)(NetFilterState *nf, NetClientState *sender,
                            unsigned flags, const struct iovec *iov, int n,
                            NetPacketSent *sent_cb);
